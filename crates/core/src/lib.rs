@@ -1,0 +1,17 @@
+//! The nouns of nissl, their stores, sites, taps and shared statistics.
+
+pub mod device;
+pub mod error;
+pub mod network;
+pub mod numbers;
+pub mod progress;
+pub mod seed;
+pub mod site;
+pub mod store;
+pub mod table;
+pub mod taps;
+
+pub use error::{Error, IoContext, Result};
+pub use progress::Progress;
+pub use site::{Site, SiteGlob};
+pub use table::{Column, Table, TableWriter};

@@ -1,0 +1,27 @@
+//! `Network`: anything with named sites that turns input into activity.
+
+mod language;
+
+use burn::tensor::Device;
+
+pub use language::{
+    FinalNorm, Generated, KeyValueCache, LanguageNetwork, Sampling, TokenBatch, TokenSpan,
+    Tokenizer,
+};
+
+use crate::site::Site;
+
+/// Anything with named sites.
+pub trait Network: Send + Sync {
+    /// A short name for messages and provenance: the folder or hub id it came from.
+    fn id(&self) -> &str;
+
+    /// Every site, in the order of computation.
+    fn sites(&self) -> &[Site];
+
+    /// How many units a site has; `None` where that depends on the input (attention patterns).
+    fn width(&self, site: &Site) -> Option<usize>;
+
+    /// Where its tensors live.
+    fn device(&self) -> &Device;
+}

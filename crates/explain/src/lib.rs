@@ -1,0 +1,1 @@
+//! From Features to words: examples, logit lens, neuron composition.

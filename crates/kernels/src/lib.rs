@@ -1,0 +1,1 @@
+//! Fused operations behind burn's backend extension, and memory maps.

@@ -1,0 +1,1 @@
+//! Networks with named sites, loaded from checkpoints or trained here.

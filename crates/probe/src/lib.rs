@@ -1,0 +1,1 @@
+//! Interventions and scores: truth matching, steering, ablation.

@@ -1,0 +1,1 @@
+//! From a network and data, or a foreign file, to a Recording.

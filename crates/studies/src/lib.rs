@@ -1,0 +1,1 @@
+//! Studies: each rebuilds a published claim and checks its bars.
