@@ -5,13 +5,16 @@ pub mod error;
 pub mod network;
 pub mod numbers;
 pub mod progress;
+pub mod recording;
 pub mod seed;
 pub mod site;
+pub mod split;
 pub mod store;
 pub mod table;
 pub mod taps;
 
 pub use error::{Error, IoContext, Result};
 pub use progress::Progress;
+pub use recording::{Recording, RecordingWriter};
 pub use site::{Site, SiteGlob};
 pub use table::{Column, Table, TableWriter};
