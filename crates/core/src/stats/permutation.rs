@@ -3,7 +3,8 @@
 //! `p = (1 + #{null ≥ observed}) / (1 + permutations)`, so p is never 0.
 //!
 //! Source: Phipson and Smyth 2010, arXiv:1603.05766, §2 (the p value);
-//! Harris 2020, arXiv:2012.06862 (why shuffling single samples misleads on time series).
+//! Harris 2020, arXiv:2012.06862 (shifts for series that depend on their past).
+//! Differs: the series is turned round as a ring, which is exact only when its ends meet.
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -131,7 +132,9 @@ impl Permutation {
             Alternative::Less => drawn <= observed + slack,
         };
         let draws = (0..self.permutations as u64).into_par_iter();
-        let exceeding = draws.filter(|&draw| exceeds(null(draw))).count();
+        // A draw on which the statistic is undefined is no evidence against chance.
+        let counts = |drawn: f64| drawn.is_nan() || exceeds(drawn);
+        let exceeding = draws.filter(|&draw| counts(null(draw))).count();
         Tested { statistic: observed, p: p_value(exceeding, self.permutations) }
     }
 }
