@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod error;
+pub mod features;
 pub mod network;
 pub mod numbers;
 pub mod progress;
@@ -9,6 +10,7 @@ pub mod recording;
 pub mod seed;
 pub mod site;
 pub mod split;
+pub mod stats;
 pub mod store;
 pub mod table;
 pub mod taps;
