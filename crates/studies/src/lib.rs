@@ -1,1 +1,3 @@
 //! Studies: each rebuilds a published claim and checks its bars.
+
+pub mod report;

@@ -1,0 +1,43 @@
+"use strict";
+(() => {
+  const key = (row, column) => {
+    const cell = row.cells[column];
+    const given = cell.dataset.value;
+    return given === undefined ? cell.textContent.trim() : Number(given);
+  };
+  const order = (a, b) => {
+    if (typeof a === "number" && typeof b === "number") {
+      return (Number.isNaN(a) - Number.isNaN(b)) || a - b;
+    }
+    return String(a).localeCompare(String(b), undefined, { numeric: true });
+  };
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const body = table.tBodies[0];
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.title = "Sort by this column";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") !== "descending";
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const rows = [...body.rows].map((row) => [key(row, column), row]);
+        rows.sort(([a], [b]) => (down ? order(b, a) : order(a, b)));
+        body.append(...rows.map(([, row]) => row));
+      });
+    });
+  }
+  const folded = [];
+  addEventListener("beforeprint", () => {
+    for (const part of document.querySelectorAll("details:not([open])")) {
+      part.open = true;
+      folded.push(part);
+    }
+  });
+  addEventListener("afterprint", () => {
+    for (const part of folded.splice(0)) part.open = false;
+  });
+})();
