@@ -1,1 +1,3 @@
 //! Generators of data whose truth is known.
+
+pub mod language;

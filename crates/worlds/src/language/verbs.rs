@@ -16,7 +16,7 @@ pub(super) const VERBS: &[(&str, &str, &str)] = &[
     ("take", "verb.transfer", "take/took/taken carry grab+ lift pull hold/held hide/hid/hidden drop+"),
     ("get", "verb.transfer", "buy/bought sell/sold order steal/stole/stolen borrow choose/chose/chosen"),
     ("give", "verb.transfer", "give/gave/given show/showed/shown offer bring/brought lend/lent hand"),
-    ("meet", "verb.perception", "meet/met greet visit help thank follow hug+ kiss"),
+    ("greet", "verb.perception", "meet/met greet visit help thank follow hug+ kiss"),
     ("eat", "verb", "eat/ate/eaten taste share enjoy finish swallow"),
     ("drink", "verb", "drink/drank/drunk sip+ pour order"),
     ("wait", "verb", "wait sleep/slept rest stand/stood sit+/sat listen"),
@@ -81,5 +81,5 @@ pub(super) const VERBS: &[(&str, &str, &str)] = &[
     ("count", "verb.perception", "count"),
     ("travel", "verb.motion", "travel"),
     ("be", "function.auxiliary", "be"),
-    ("have", "verb.transfer", "have"),
+    ("have", "verb.transfer", "have/had"),
 ];
