@@ -3,9 +3,14 @@
 //! Each operation is a composition of burn's own on any backend, and one pass over the data on the
 //! CPU; both are differentiable, the latter by backward passes of its own.
 
+mod flex;
+pub mod gemm;
 pub mod mmap;
 mod operation;
 mod options;
+#[cfg(test)]
+mod parity;
+mod simd;
 mod tensors;
 
 pub use mmap::Mapped;

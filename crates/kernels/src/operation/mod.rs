@@ -5,7 +5,7 @@ pub(crate) mod portable;
 
 use crate::options::{Activation, AttentionOptions, SoftmaxOptions};
 use burn::backend::{
-    Backend, ExtensionType, Flex, backend_extension,
+    Backend, ExtensionType, backend_extension,
     tensor::{FloatTensor, IntTensor},
 };
 
@@ -217,6 +217,3 @@ pub trait KernelGradients: Backend {
         portable::sum_rows::<Self>(gradient)
     }
 }
-
-impl Kernels for Flex {}
-impl KernelGradients for Flex {}
