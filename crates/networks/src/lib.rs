@@ -1,1 +1,3 @@
 //! Networks with named sites, loaded from checkpoints or trained here.
+
+pub mod language;
