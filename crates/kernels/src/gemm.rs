@@ -38,7 +38,9 @@ pub struct MatRef<'a, T> {
 impl<'a, T: Number> MatRef<'a, T> {
     /// A matrix whose rows follow one another in `data`.
     ///
-    /// Panics when `data` does not hold exactly `rows × columns` numbers.
+    /// # Panics
+    ///
+    /// When `data` does not hold exactly `rows × columns` numbers.
     pub fn row_major(data: &'a [T], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "a matrix of {rows} by {columns}");
         Self { data, shape: [rows, columns], strides: [columns, 1] }
@@ -46,7 +48,9 @@ impl<'a, T: Number> MatRef<'a, T> {
 
     /// The matrix whose element `(i, j)` stands at `i strides[0] + j strides[1]`.
     ///
-    /// Panics when its last element lies beyond the end of `data`.
+    /// # Panics
+    ///
+    /// When its last element lies beyond the end of `data`.
     pub fn strided(data: &'a [T], shape: [usize; 2], strides: [usize; 2]) -> Self {
         if shape[0] > 0 && shape[1] > 0 {
             let last = (shape[0] - 1) * strides[0] + (shape[1] - 1) * strides[1];
@@ -64,7 +68,9 @@ impl<'a, T: Number> MatRef<'a, T> {
 
     /// Some of the rows.
     ///
-    /// Panics when there are fewer.
+    /// # Panics
+    ///
+    /// When there are fewer.
     #[must_use]
     pub fn rows(self, rows: std::ops::Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.shape[0], "rows {rows:?}");
@@ -98,7 +104,9 @@ pub enum Into {
 
 /// `out = a b`, row-major, on all threads; the same bytes for one number of threads.
 ///
-/// Panics when the shapes do not fit.
+/// # Panics
+///
+/// When the shapes do not fit.
 pub fn matmul<T: Number>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T]) {
     let columns = b.shape[1];
     assert_eq!(out.len(), a.shape[0] * columns, "output of {:?} by {:?}", a.shape, b.shape);
@@ -107,7 +115,9 @@ pub fn matmul<T: Number>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T]) {
 
 /// `out += a b`, row-major, on all threads.
 ///
-/// Panics when the shapes do not fit.
+/// # Panics
+///
+/// When the shapes do not fit.
 pub fn matmul_add<T: Number>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T]) {
     let columns = b.shape[1];
     assert_eq!(out.len(), a.shape[0] * columns, "output of {:?} by {:?}", a.shape, b.shape);
@@ -171,5 +181,49 @@ pub(crate) fn product<T: Number>(
             false,
             parallelism,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A matrix of small whole numbers, whose products are exact.
+    fn whole(rows: usize, columns: usize, seed: usize) -> Vec<f64> {
+        (0..rows * columns).map(|i| ((i * 37 + seed * 11) % 13) as f64 - 6.0).collect()
+    }
+
+    #[test]
+    fn products_are_those_of_the_schoolbook() {
+        for (rows, inner, columns) in [(1, 1, 1), (3, 0, 2), (5, 7, 3), (17, 33, 65)] {
+            let (a, b) = (whole(rows, inner, 1), whole(columns, inner, 2));
+            let mut truth = vec![0.0; rows * columns];
+            for (place, truth) in truth.iter_mut().enumerate() {
+                let (row, column) = (place / columns, place % columns);
+                *truth = (0..inner).map(|k| a[row * inner + k] * b[column * inner + k]).sum();
+            }
+            let left = MatRef::row_major(&a, rows, inner);
+            let right = MatRef::row_major(&b, columns, inner).transposed();
+            let mut out = vec![9.0; rows * columns];
+            matmul(left, right, &mut out);
+            assert_eq!(out, truth);
+            matmul_add(left, right, &mut out);
+            let twice: Vec<f64> = truth.iter().map(|truth| 2.0 * truth).collect();
+            assert_eq!(out, twice);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "must match")]
+    fn shapes_must_fit() {
+        let a = [1.0f32; 6];
+        let left = MatRef::row_major(&a, 2, 3);
+        matmul(left, left, &mut [0.0; 6]);
+    }
+
+    #[test]
+    #[should_panic(expected = "of a slice of")]
+    fn a_matrix_lies_within_its_slice() {
+        let _ = MatRef::strided(&[1.0f32; 5], [2, 3], [3, 1]);
     }
 }

@@ -3,6 +3,7 @@
 //! Each operation is a composition of burn's own on any backend, and one pass over the data on the
 //! CPU; both are differentiable, the latter by backward passes of its own.
 
+pub mod convert;
 mod flex;
 pub mod gemm;
 pub mod mmap;

@@ -23,7 +23,7 @@ fn random<const D: usize>(seed: u64, shape: [usize; D], spread: f32) -> Tensor<D
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec::<f32>().expect("single precision")
+    tensor.into_data().try_to_vec::<f32>().expect("single precision")
 }
 
 fn close(ours: &[f32], theirs: &[f32], tolerance: f32) {
@@ -36,7 +36,7 @@ fn close(ours: &[f32], theirs: &[f32], tolerance: f32) {
 
 /// Values and gradients of two functions of the same inputs agree.
 fn agree<const D: usize, const N: usize, const O: usize>(
-    inputs: [Tensor<D>; N],
+    inputs: &[Tensor<D>; N],
     ours: impl Fn([Tensor<D>; N]) -> Tensor<O>,
     theirs: impl Fn([Tensor<D>; N]) -> Tensor<O>,
 ) {
@@ -48,7 +48,7 @@ fn agree<const D: usize, const N: usize, const O: usize>(
         let gradients = inputs.map(|input| {
             input
                 .grad_remove(&mut gradients)
-                .map(|g| g.into_data().to_vec::<f32>().expect("single precision"))
+                .map(|g| g.into_data().try_to_vec::<f32>().expect("single precision"))
         });
         (values(out), gradients)
     };
@@ -73,10 +73,12 @@ proptest! {
     #[test]
     fn activations_agree(rows in 1usize..40, width in 1usize..70, seed: u64) {
         for activation in ACTIVATIONS {
-            agree([random(seed, [rows, width], 6.0)],
+            agree(
+            &[random(seed, [rows, width], 6.0)],
                 |[x]| crate::activate(x, activation),
                 |[x]| wrap(portable::activate::<Dispatch>(x.into_dispatch(), activation)));
-            agree([random(seed, [rows, width], 4.0), random(seed ^ 1, [rows, width], 2.0)],
+            agree(
+            &[random(seed, [rows, width], 4.0), random(seed ^ 1, [rows, width], 2.0)],
                 |[gate, up]| crate::activate_mul(gate, up, activation),
                 |[gate, up]| {
                     wrap::<2>(portable::activate::<Dispatch>(gate.into_dispatch(), activation)) * up
@@ -88,11 +90,13 @@ proptest! {
     fn norms_agree(rows in 1usize..40, width in 2usize..130, seed: u64) {
         let x = random(seed, [rows, width], 3.0);
         let (gain, bias) = (random(seed ^ 1, [1, width], 1.5), random(seed ^ 2, [1, width], 1.0));
-        agree([x.clone(), gain.clone(), bias],
+        agree(
+            &[x.clone(), gain.clone(), bias],
             |[x, gain, bias]| crate::layer_norm(x, gain.flatten(0, 1), bias.flatten(0, 1), 1e-3),
             |[x, gain, bias]| wrap(portable::layer_norm::<Dispatch>(x.into_dispatch(),
                 gain.flatten::<1>(0, 1).into_dispatch(), bias.flatten::<1>(0, 1).into_dispatch(), 1e-3)));
-        agree([x, gain],
+        agree(
+            &[x, gain],
             |[x, gain]| crate::rms_norm(x, gain.flatten(0, 1), 1e-3),
             |[x, gain]| wrap(portable::rms_norm::<Dispatch>(x.into_dispatch(),
                 gain.flatten::<1>(0, 1).into_dispatch(), 1e-3)));
@@ -104,18 +108,21 @@ proptest! {
         for mask_rows in [1, rows] {
             let mask = random(seed ^ 5, [1, mask_rows, width], 2.0);
             let (one, other) = (mask.clone(), mask);
-            agree([random(seed, [3, rows, width], 9.0)],
+            agree(
+            &[random(seed, [3, rows, width], 9.0)],
                 move |[x]| crate::softmax_with(x, Some(one.clone()), options),
                 move |[x]| wrap(portable::softmax::<Dispatch>(x.into_dispatch(),
                     Some(other.clone().into_dispatch()), options)));
         }
-        agree([random(seed, [rows, width], 9.0)],
+        agree(
+            &[random(seed, [rows, width], 9.0)],
             |[x]| crate::log_softmax(x),
             |[x]| wrap(portable::log_softmax::<Dispatch>(x.into_dispatch())));
         let targets: Vec<i64> = (0..rows).map(|row| (row * 7 % width) as i64).collect();
         let targets = Tensor::<1, Int>::from_data(
             TensorData::new(targets, [rows]), &Device::flex().autodiff());
-        agree([random(seed, [rows, width], 9.0)],
+        agree(
+            &[random(seed, [rows, width], 9.0)],
             |[x]| crate::cross_entropy(x, targets.clone()),
             |[x]| wrap::<1>(portable::cross_entropy::<Dispatch>(
                 x.into_dispatch(), targets.clone().into_dispatch())));
@@ -133,13 +140,13 @@ proptest! {
         // Places before heads in memory, as a projection leaves them.
         let shaped = |seed, places, heads| random(seed, [2, places, heads, 5], 2.0).swap_dims(1, 2);
         let inputs = [shaped(seed, queries, 4), shaped(seed ^ 1, keys, 2), shaped(seed ^ 2, keys, 2)];
-        agree(inputs.clone(),
+        agree(&inputs,
             |[q, k, v]| crate::attention(q, k, v, options),
             |[q, k, v]| wrap(portable::attention::<Dispatch>(
                 q.into_dispatch(), k.into_dispatch(), v.into_dispatch(), None, options)));
         let lengths = TensorData::new(vec![0i64, keys as i64 / 2 + 1], [2]);
         let lengths = Tensor::<1, Int>::from_data(lengths, &Device::flex().autodiff());
-        agree(inputs,
+        agree(&inputs,
             |[q, k, v]| crate::attention_padded(q, k, v, lengths.clone(), options),
             |[q, k, v]| wrap(portable::attention::<Dispatch>(q.into_dispatch(), k.into_dispatch(),
                 v.into_dispatch(), Some(lengths.clone().into_dispatch()), options)));
@@ -151,10 +158,12 @@ proptest! {
         // Stored the other way round, as torch has it.
         let weight = random(seed ^ 1, [output, input], 1.0).transpose();
         let bias = random(seed ^ 2, [1, output], 1.0);
-        agree([x.clone(), weight.clone(), bias],
+        agree(
+            &[x.clone(), weight.clone(), bias],
             |[x, weight, bias]| crate::linear(x, weight, Some(bias.flatten(0, 1))),
             |[x, weight, bias]| x.matmul(weight) + bias);
-        agree([x, weight],
+        agree(
+            &[x, weight],
             |[x, weight]| crate::linear(x, weight, None),
             |[x, weight]| x.matmul(weight));
     }

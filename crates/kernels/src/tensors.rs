@@ -1,6 +1,7 @@
 //! The fused operations on burn's tensors.
 //!
 //! A wrong shape is a mistake of the calling code and panics with both shapes named.
+#![expect(clippy::missing_panics_doc, reason = "said once, above, for all of them")]
 
 use crate::operation::{Kernels, OptionalFloat, OptionalInt};
 use crate::options::{Activation, AttentionOptions, SoftmaxOptions};

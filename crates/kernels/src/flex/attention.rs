@@ -2,7 +2,7 @@
 //!
 //! Memory: one block of scores `[query, key]` for each thread, besides the output.
 
-use super::{all_f32, dense, elements, tensor};
+use super::{all_f32, tensor};
 use crate::gemm::{Into, MatRef, Threads, product};
 use crate::options::AttentionOptions;
 use crate::simd::rows as kernel;
@@ -43,6 +43,12 @@ fn forward(tensor: FlexTensor) -> FlexTensor {
     if backward { tensor.to_contiguous() } else { tensor }
 }
 
+/// Raw scores of a block in `scores` `[query, key seen]`.
+fn raw_scores(query: MatRef<'_, f32>, key: MatRef<'_, f32>, scores: &mut [f32]) {
+    let [keys, _] = key.shape();
+    product(query, key.transposed(), scores, keys, Into::Overwrite, Threads::One);
+}
+
 impl Problem {
     /// Gives the inputs back when they are of types not handled here.
     pub(super) fn new(
@@ -78,12 +84,6 @@ impl Problem {
         let (first, last) = (self.seen(batch, queries.start), self.seen(batch, queries.end - 1));
         let start = if first.is_empty() { last.start } else { first.start };
         start.min(last.end)..last.end
-    }
-
-    /// Raw scores of a block in `scores` `[query, key seen]`.
-    fn scores(&self, query: MatRef<'_, f32>, key: MatRef<'_, f32>, scores: &mut [f32]) {
-        let width = key.shape()[0];
-        product(query, key.transposed(), scores, width, Into::Overwrite, Threads::One);
     }
 
     /// Turns raw scores of a block into probabilities, row by row; zero where nothing is seen.
@@ -126,7 +126,7 @@ impl Problem {
                     let query = head(&self.query, batch, index).rows(block.clone());
                     let key = head(&self.key, batch, index / group).rows(keys.clone());
                     let value = head(&self.value, batch, index / group).rows(keys.clone());
-                    self.scores(query, key, scores);
+                    raw_scores(query, key, scores);
                     self.weigh(batch, &block, &keys, scores);
                     let weights = MatRef::row_major(scores, block.len(), keys.len());
                     let out = &mut out[index * width..];
@@ -141,7 +141,7 @@ impl Problem {
 
     /// Gradients by query, key and value from that by the output.
     pub(super) fn gradients(&self, gradient: FlexTensor) -> [FlexTensor; 3] {
-        let [batches, _, queries, group, keys] = self.sizes();
+        let [_, _, queries, group, keys] = self.sizes();
         let gradient = forward(gradient);
         let (width, value_width) = (self.query.shape()[3], self.value.shape()[3]);
         let key_heads = self.key.shape()[1];
@@ -195,7 +195,7 @@ impl Problem {
             let value = head(&self.value, batch, shared).rows(keys.clone());
             let gradient = head(gradient, batch, own).rows(block.clone());
             let mut raw = vec![0.0; block.len() * keys.len()];
-            self.scores(query, key, &mut raw);
+            raw_scores(query, key, &mut raw);
             let mut weights = raw.clone();
             self.weigh(batch, &block, &keys, &mut weights);
             let mut by_score = vec![0.0; raw.len()];

@@ -17,7 +17,7 @@ fn matrix(tensor: &FlexTensor) -> Option<MatRef<'_, f32>> {
     Some(MatRef::strided(&tensor.storage::<f32>()[layout.start_offset()..], shape, strides))
 }
 
-pub(super) fn linear(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+pub(super) fn linear(x: &FlexTensor, weight: FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
     let mut shape = x.shape();
     let [rows, input] = rows_and_width(&shape);
     let output = weight.shape()[1];
@@ -26,10 +26,10 @@ pub(super) fn linear(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>
     let weight = if matrix(&weight).is_some() { weight } else { weight.to_contiguous() };
     let mut out = vec![0.0; rows * output];
     if let (Some(weight), true) = (matrix(&weight), output > 0) {
-        let x = MatRef::row_major(elements(&x), rows, input);
+        let x = MatRef::row_major(elements(x), rows, input);
         match bias {
             Some(bias) => {
-                let bias = elements(&bias);
+                let bias = elements(bias);
                 out.par_chunks_mut(output * 16).for_each(|out| {
                     out.chunks_exact_mut(output).for_each(|out| out.copy_from_slice(bias));
                 });

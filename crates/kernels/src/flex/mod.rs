@@ -99,14 +99,14 @@ impl Kernels for Flex {
         if !all_f32(&[&x, &gain, &bias]) {
             return portable::layer_norm::<Self>(x, gain, bias, epsilon);
         }
-        rows::layer_norm(dense(x), &dense(gain), &dense(bias), epsilon)
+        rows::layer_norm(&dense(x), &dense(gain), &dense(bias), epsilon)
     }
 
     fn fused_rms_norm(x: Float, gain: Float, epsilon: f32) -> Float {
         if !all_f32(&[&x, &gain]) {
             return portable::rms_norm::<Self>(x, gain, epsilon);
         }
-        rows::rms_norm(dense(x), &dense(gain), epsilon)
+        rows::rms_norm(&dense(x), &dense(gain), epsilon)
     }
 
     fn fused_softmax(x: Float, mask: OptionalFloat<Self>, options: SoftmaxOptions) -> Float {
@@ -121,12 +121,12 @@ impl Kernels for Flex {
         if !all_f32(&[&x]) {
             return portable::log_softmax::<Self>(x);
         }
-        rows::log_softmax(dense(x))
+        rows::log_softmax(&dense(x))
     }
 
     fn fused_cross_entropy(logits: Float, targets: IntTensor<Self>) -> Float {
         match rows::classes(&targets) {
-            Some(targets) if all_f32(&[&logits]) => rows::cross_entropy(dense(logits), &targets),
+            Some(targets) if all_f32(&[&logits]) => rows::cross_entropy(&dense(logits), &targets),
             _ => portable::cross_entropy::<Self>(logits, targets),
         }
     }
@@ -154,7 +154,7 @@ impl Kernels for Flex {
         {
             return portable::linear::<Self>(x, weight, bias);
         }
-        linear::linear(dense(x), weight, bias.map(dense))
+        linear::linear(&dense(x), weight, bias.map(dense).as_ref())
     }
 }
 

@@ -27,7 +27,7 @@ fn each_row(x: &[f32], out: &mut [f32], width: usize, f: impl Fn(&[f32], &mut [f
 }
 
 pub(super) fn layer_norm(
-    x: FlexTensor,
+    x: &FlexTensor,
     gain: &FlexTensor,
     bias: &FlexTensor,
     epsilon: f32,
@@ -35,17 +35,17 @@ pub(super) fn layer_norm(
     let (shape, [_, width]) = (x.shape(), rows_and_width(&x.shape()));
     let (gain, bias) = (elements(gain), elements(bias));
     let mut out = vec![0.0; shape.num_elements()];
-    each_row(elements(&x), &mut out, width, |x, out| {
+    each_row(elements(x), &mut out, width, |x, out| {
         kernel::layer_norm(x, gain, bias, epsilon, out);
     });
     tensor(out, shape)
 }
 
-pub(super) fn rms_norm(x: FlexTensor, gain: &FlexTensor, epsilon: f32) -> FlexTensor {
+pub(super) fn rms_norm(x: &FlexTensor, gain: &FlexTensor, epsilon: f32) -> FlexTensor {
     let (shape, [_, width]) = (x.shape(), rows_and_width(&x.shape()));
     let gain = elements(gain);
     let mut out = vec![0.0; shape.num_elements()];
-    each_row(elements(&x), &mut out, width, |x, out| kernel::rms_norm(x, gain, epsilon, out));
+    each_row(elements(x), &mut out, width, |x, out| kernel::rms_norm(x, gain, epsilon, out));
     tensor(out, shape)
 }
 
@@ -121,7 +121,9 @@ pub(super) fn sum(x: &FlexTensor) -> FlexTensor {
         })
         .collect();
     let mut whole = vec![0.0; width];
-    parts.iter().for_each(|part| kernel::add(part, &mut whole));
+    for part in &parts {
+        kernel::add(part, &mut whole);
+    }
     tensor(whole, Shape::new([width]))
 }
 
@@ -180,10 +182,10 @@ fn row_starts(shape: &Shape, mask: &Shape) -> Vec<usize> {
     starts
 }
 
-pub(super) fn log_softmax(x: FlexTensor) -> FlexTensor {
+pub(super) fn log_softmax(x: &FlexTensor) -> FlexTensor {
     let (shape, [_, width]) = (x.shape(), rows_and_width(&x.shape()));
     let mut out = vec![0.0; shape.num_elements()];
-    each_row(elements(&x), &mut out, width, kernel::log_softmax);
+    each_row(elements(x), &mut out, width, kernel::log_softmax);
     tensor(out, shape)
 }
 
@@ -233,12 +235,12 @@ pub(super) fn classes(targets: &FlexTensor) -> Option<Vec<usize>> {
     }
 }
 
-pub(super) fn cross_entropy(logits: FlexTensor, targets: &[usize]) -> FlexTensor {
+pub(super) fn cross_entropy(logits: &FlexTensor, targets: &[usize]) -> FlexTensor {
     let [rows, width] = rows_and_width(&logits.shape());
     let mut out = vec![0.0; rows];
     let rows_in_piece = grain(width) / width.max(1);
     out.par_chunks_mut(rows_in_piece)
-        .zip(elements(&logits).par_chunks(grain(width)).zip(targets.par_chunks(rows_in_piece)))
+        .zip(elements(logits).par_chunks(grain(width)).zip(targets.par_chunks(rows_in_piece)))
         .for_each_init(
             || vec![0.0; width],
             |scratch, (out, (logits, targets))| {

@@ -164,8 +164,7 @@ pub(crate) fn rms_norm_gradient<B: Backend>(
 
 /// The logits of the softmax before any mask.
 fn scores<B: Backend>(x: Float<B>, options: SoftmaxOptions) -> Float<B> {
-    let scaled =
-        if options.scale == 1.0 { x } else { B::float_mul_scalar(x, options.scale.into()) };
+    let scaled = B::float_mul_scalar(x, options.scale.into());
     match options.soft_cap {
         Some(cap) => {
             let tanh = B::float_tanh(B::float_mul_scalar(scaled, (1.0 / cap).into()));

@@ -93,12 +93,12 @@ pub(super) fn erf<const FUSED: bool>(x: f32) -> f32 {
         * polynomial::<FUSED, 6>(
             x * x,
             [
-                1.128_379_2,
+                std::f32::consts::FRAC_2_SQRT_PI,
                 -3.761_252_3e-1,
                 1.128_214_1e-1,
                 -2.677_890_9e-2,
                 5.011_963e-3,
-                -6.090_360_2e-4,
+                -6.090_36e-4,
             ],
         );
     // log(1 − erf x), from 0.9 to 4

@@ -2,6 +2,10 @@
 //!
 //! The loops are plain Rust; the compiler turns them into vector instructions of the set named.
 #![expect(unsafe_code, reason = "calling code compiled for an instruction set that was detected")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into the caller is compiled for the caller's instruction set"
+)]
 
 mod math;
 pub(crate) mod pointwise;

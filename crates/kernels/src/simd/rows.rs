@@ -56,7 +56,6 @@ fn scores_body<const FUSED: bool>(x: &mut [f32], options: SoftmaxOptions) {
                 *x = cap * math::tanh::<FUSED>(*x * factor);
             }
         }
-        None if options.scale == 1.0 => {}
         None => {
             for x in x {
                 *x *= options.scale;
