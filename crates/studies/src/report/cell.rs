@@ -156,7 +156,7 @@ impl Cell {
 
 /// A folded table with the numbers of a drawing.
 pub(super) fn twin(html: &mut Html, table: &Table) {
-    html.node("details", &[], |html| {
+    html.node("details", &[("class", "twin")], |html| {
         html.leaf("summary", &[], "Numbers as a table");
         html.leaf("p", &[("class", "note")], &table.caption);
         table.body(html, "narrow");

@@ -5,11 +5,11 @@
     const given = cell.dataset.value;
     return given === undefined ? cell.textContent.trim() : Number(given);
   };
-  const order = (a, b) => {
+  const order = (a, b, sign) => {
     if (typeof a === "number" && typeof b === "number") {
-      return (Number.isNaN(a) - Number.isNaN(b)) || a - b;
+      return (Number.isNaN(a) - Number.isNaN(b)) || sign * (a - b);
     }
-    return String(a).localeCompare(String(b), undefined, { numeric: true });
+    return sign * String(a).localeCompare(String(b), undefined, { numeric: true });
   };
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];
@@ -25,14 +25,14 @@
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
         const rows = [...body.rows].map((row) => [key(row, column), row]);
-        rows.sort(([a], [b]) => (down ? order(b, a) : order(a, b)));
+        rows.sort(([a], [b]) => order(a, b, down ? -1 : 1));
         body.append(...rows.map(([, row]) => row));
       });
     });
   }
   const folded = [];
   addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("details:not([open])")) {
+    for (const part of document.querySelectorAll("details:not([open]):not(.twin)")) {
       part.open = true;
       folded.push(part);
     }
