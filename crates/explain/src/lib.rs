@@ -1,1 +1,12 @@
-//! From Features to words: examples, logit lens, neuron composition.
+//! From features to words without a language model's help: examples, logit lens, composition, names.
+//!
+//! Every step reads nouns of the core and writes a table beside the features; [`all`] takes them in
+//! order.
+
+mod all;
+pub mod composition;
+pub mod examples;
+pub mod logit_lens;
+pub mod name;
+
+pub use all::{Explain, Explained, all};

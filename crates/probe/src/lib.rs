@@ -1,1 +1,14 @@
 //! Interventions and scores: truth matching, steering, ablation.
+//!
+//! A probe takes features, a recording or a network as the nouns of the core, never a concrete
+//! network or method, and gives figures with their intervals.
+
+pub mod ablate;
+mod continuation;
+mod likelihood;
+pub mod scores;
+pub mod steer;
+pub mod strength;
+pub mod truth;
+
+pub use continuation::continue_prompt;
