@@ -3,6 +3,8 @@
 pub mod device;
 pub mod error;
 pub mod features;
+pub mod graph;
+pub mod mapping;
 pub mod network;
 pub mod numbers;
 pub mod progress;
@@ -16,6 +18,8 @@ pub mod table;
 pub mod taps;
 
 pub use error::{Error, IoContext, Result};
+pub use graph::Graph;
+pub use mapping::Mapping;
 pub use progress::Progress;
 pub use recording::{Recording, RecordingWriter};
 pub use site::{Site, SiteGlob};

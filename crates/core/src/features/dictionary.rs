@@ -270,7 +270,7 @@ mod tests {
         let samples = array![[0.9f32, 0.1, 0.0], [0.0, 3.0, 0.0], [1.0, 0.9, 0.9]];
         let nearest = corners(Encoding::Nearest);
         let found = nearest.encode(samples.view()).expect("encodes");
-        assert_eq!(found, Array2::eye(3));
+        assert_eq!(found, Array2::<f32>::eye(3));
         assert_eq!(nearest.reconstruct(found.view()).expect("decodes"), nearest.decoder);
 
         let triangle = corners(Encoding::Triangle);

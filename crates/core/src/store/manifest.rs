@@ -149,6 +149,19 @@ pub struct Shard {
     pub sha256: String,
 }
 
+impl Shard {
+    /// The entry of a file of `rows` rows that already lies in `folder`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of(folder: &Path, file: &str, rows: usize) -> Result<Self> {
+        let path = folder.join(file);
+        let bytes = std::fs::metadata(&path).map_err(|error| Error::io(&path, "look at", error))?;
+        let sha256 = sha256_file(&path)?;
+        Ok(Self { file: file.to_owned(), rows: rows as u64, bytes: bytes.len(), sha256 })
+    }
+}
+
 impl<D: Serialize + DeserializeOwned> Manifest<D> {
     /// A manifest without shards, made now.
     pub fn new(kind: Kind, provenance: Provenance, detail: D) -> Self {
