@@ -83,6 +83,11 @@ impl<'a> Taps<'a> {
         self.sample_offset = sample;
     }
 
+    /// The position of the first column of the tensors to come; the first sample stays as set.
+    pub fn set_position(&mut self, position: usize) {
+        self.offset = position;
+    }
+
     /// Whether all that is wanted has been seen, so that a network may stop.
     pub fn finished(&self) -> bool {
         self.finished

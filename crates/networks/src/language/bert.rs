@@ -67,7 +67,10 @@ impl Bert {
         let activation = config.activation("hidden_act", "gelu")?;
         let epsilon = config.number_or("layer_norm_eps", 1e-12)?;
         let segments = config.size_or("type_vocab_size", 2)?;
-        let mut from = checkpoint.without_prefix("bert.");
+        let mut from = checkpoint
+            .without_prefix("bert.")
+            .respelt("LayerNorm.gamma", "LayerNorm.weight")
+            .respelt("LayerNorm.beta", "LayerNorm.bias");
         let square = [width, width];
         let layers = (0..shape.layers)
             .map(|n| {

@@ -3,10 +3,10 @@
 //! Every key is taken by the network that is built, or named by it as ignored; all that is missing,
 //! unknown or of another shape is reported at once. Numbers in f16, bf16 and f64 become f32.
 //!
-//! Memory: a file is read while its tensors are made, so twice its size at the peak.
+//! Memory: files are mapped; each tensor is held once, as f32.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -14,6 +14,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use nissl_core::error::IoContext;
 use nissl_core::{Error, Result};
+use nissl_kernels::Mapped;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
 use serde_json::Value;
@@ -38,9 +39,25 @@ pub(crate) struct Checkpoint {
 
 struct Shard {
     path: PathBuf,
-    bytes: Cow<'static, [u8]>,
+    bytes: Bytes,
     header: Metadata,
     data_starts: usize,
+}
+
+enum Bytes {
+    Mapped(Mapped),
+    Static(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapped) => mapped,
+            Self::Static(bytes) => bytes,
+        }
+    }
 }
 
 impl Checkpoint {
@@ -90,7 +107,7 @@ impl Checkpoint {
 
     /// The checkpoint whose file is `bytes`; `name` stands for it in messages.
     pub(crate) fn in_memory(name: &str, bytes: &'static [u8], device: &Device) -> Result<Self> {
-        let shard = Shard::parse(PathBuf::from(name), Cow::Borrowed(bytes))?;
+        let shard = Shard::parse(PathBuf::from(name), Bytes::Static(bytes))?;
         Self::of(PathBuf::from(name), vec![shard], device)
     }
 
@@ -115,9 +132,15 @@ impl Checkpoint {
         self
     }
 
-    /// Whether there is such a key.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.places.contains_key(key)
+    /// Gives keys that end with `old` the ending `new`: older files of a family spell some otherwise.
+    #[must_use]
+    pub(crate) fn respelt(mut self, old: &str, new: &str) -> Self {
+        let spell = |key: String| match key.strip_suffix(old) {
+            Some(start) => format!("{start}{new}"),
+            None => key,
+        };
+        self.places = self.places.into_iter().map(|(key, place)| (spell(key), place)).collect();
+        self
     }
 
     /// A vector `[size]`.
@@ -212,11 +235,11 @@ pub(crate) enum Bias {
 
 impl Shard {
     fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).at(path, "open")?;
-        Self::parse(path.to_owned(), Cow::Owned(bytes))
+        let bytes = Mapped::open(path).at(path, "open")?;
+        Self::parse(path.to_owned(), Bytes::Mapped(bytes))
     }
 
-    fn parse(path: PathBuf, bytes: Cow<'static, [u8]>) -> Result<Self> {
+    fn parse(path: PathBuf, bytes: Bytes) -> Result<Self> {
         let (size, header) = SafeTensors::read_metadata(&bytes).map_err(|error| {
             let found = format!("{error} in {} bytes", bytes.len());
             Error::file(&path, "header", found, "a safetensors header that fits the file")

@@ -10,7 +10,6 @@ use burn::tensor::Tensor;
 use nissl_core::Result;
 use nissl_core::network::{FinalNorm, KeyValueCache};
 use nissl_core::taps::Taps;
-use serde_json::json;
 
 use super::attention::{Attention, View, remember};
 use super::checkpoint::{Bias, Checkpoint};
@@ -49,7 +48,6 @@ struct Layer {
 
 impl Llama {
     pub(crate) fn load(config: &Config, checkpoint: Checkpoint) -> Result<Self> {
-        config.only(&[("pretraining_tp", json!(1))])?;
         let shape = grouped_shape(config, |heads| {
             config.share("num_attention_heads", config.size("hidden_size")?, heads)
         })?;

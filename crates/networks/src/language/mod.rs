@@ -153,6 +153,7 @@ impl LanguageNetwork for Language {
     fn forward(&self, batch: &TokenBatch, taps: &mut Taps<'_>) -> Result<Option<Tensor<3>>> {
         self.check(batch, 0, taps)?;
         taps.begin(&self.sites);
+        taps.set_position(0);
         let input = Input {
             tokens: batch.to_tensor(&self.device),
             lengths: batch.is_padded().then(|| batch.lengths()),
@@ -183,7 +184,7 @@ impl LanguageNetwork for Language {
         let past = cache.positions;
         self.check(batch, past, taps)?;
         taps.begin(&self.sites);
-        taps.set_offset(past, 0);
+        taps.set_position(past);
         let tokens = batch.to_tensor(&self.device);
         let input = Input { tokens, lengths: None, past, cache: Some(cache) };
         let logits = self.family.run(input, taps);

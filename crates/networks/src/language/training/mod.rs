@@ -9,18 +9,17 @@
 mod adamw;
 mod corpus;
 mod parameters;
+mod settings;
 mod state;
 
 use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nissl_core::numbers::Precision;
 use nissl_core::store::{self, Existing, Kind, Manifest, Provenance, write_bytes, write_shard};
 use nissl_core::taps::Taps;
 use nissl_core::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::config::Config;
 use super::family::{Family, Input};
@@ -32,88 +31,7 @@ use nissl_core::network::Tokenizer;
 use state::State;
 
 pub use corpus::{Corpus, Packed};
-
-/// Settings of the training of a language network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainLanguage {
-    /// Architecture
-    #[arg(long, value_enum, default_value_t = TrainLanguage::default().arch)]
-    pub arch: Architecture,
-    /// Layers, 1 or more
-    #[arg(long, default_value_t = TrainLanguage::default().layers)]
-    pub layers: usize,
-    /// Units of the residual stream, a multiple of `heads`
-    #[arg(long, default_value_t = TrainLanguage::default().width)]
-    pub width: usize,
-    /// Attention heads
-    #[arg(long, default_value_t = TrainLanguage::default().heads)]
-    pub heads: usize,
-    /// Tokens of a window, the longest text the network can read
-    #[arg(long, default_value_t = TrainLanguage::default().context)]
-    pub context: usize,
-    /// Windows of a step
-    #[arg(long, default_value_t = TrainLanguage::default().batch)]
-    pub batch: usize,
-    /// Steps
-    #[arg(long, default_value_t = TrainLanguage::default().steps)]
-    pub steps: usize,
-    /// Largest learning rate, after the warm-up
-    #[arg(long, default_value_t = TrainLanguage::default().learning_rate)]
-    pub learning_rate: f64,
-    /// Steps in which the learning rate rises from 0
-    #[arg(long, default_value_t = TrainLanguage::default().warmup)]
-    pub warmup: usize,
-    /// Pull of the matrices towards 0
-    #[arg(long, default_value_t = TrainLanguage::default().weight_decay)]
-    pub weight_decay: f64,
-    /// Largest norm of all gradients together
-    #[arg(long, default_value_t = TrainLanguage::default().clip)]
-    pub clip: f32,
-    /// Steps between two points of the loss curve
-    #[arg(long, default_value_t = TrainLanguage::default().evaluate_every)]
-    pub evaluate_every: usize,
-    /// Steps between two states on disk, from which an interrupted run goes on
-    #[arg(long, default_value_t = TrainLanguage::default().checkpoint_every)]
-    pub checkpoint_every: usize,
-    /// Precision of the saved weights
-    #[arg(skip)]
-    pub precision: Precision,
-    /// Seed of the first values
-    #[arg(long, default_value_t = TrainLanguage::default().seed)]
-    pub seed: u64,
-}
-
-/// Architectures that can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Architecture {
-    /// GPT-2 with four hidden units for each unit of the residual stream
-    Gpt2,
-}
-
-impl Default for TrainLanguage {
-    fn default() -> Self {
-        Self {
-            arch: Architecture::Gpt2,
-            layers: 4,
-            width: 256,
-            heads: 4,
-            context: 128,
-            batch: 16,
-            steps: 5_000,
-            learning_rate: 1e-3,
-            warmup: 200,
-            weight_decay: 0.1,
-            clip: 1.0,
-            evaluate_every: 250,
-            checkpoint_every: 500,
-            precision: Precision::F32,
-            seed: 0,
-        }
-    }
-}
+pub use settings::{Architecture, TrainLanguage};
 
 /// What a network is trained on and compared with.
 pub struct TrainingData<'a> {
@@ -125,7 +43,7 @@ pub struct TrainingData<'a> {
     pub tokenizer: &'a TextTokenizer,
     /// What the held-out loss is to be seen beside.
     pub baselines: Baselines,
-    /// How the network is made: command and inputs; settings, device and time are added.
+    /// How the network is made: command, inputs and device; settings and time are added.
     pub provenance: Provenance,
 }
 
@@ -168,9 +86,9 @@ pub struct Point {
     /// Tokens seen.
     pub tokens: u64,
     /// Mean training loss since the last point.
-    pub train: f64,
+    pub train: f32,
     /// Loss on the held-out text.
-    pub held_out: f64,
+    pub held_out: f32,
 }
 
 /// How a training went; the manifest of a trained network keeps it.
@@ -181,7 +99,7 @@ pub struct Trained {
     /// The number of parameters.
     pub parameters: usize,
     /// The loss at the end on the held-out text, in nats a token.
-    pub held_out: Option<f64>,
+    pub held_out: Option<f32>,
     /// What it is to be seen beside.
     pub baselines: Baselines,
     /// The losses on the way.
@@ -189,53 +107,6 @@ pub struct Trained {
 }
 
 impl TrainLanguage {
-    /// # Errors
-    /// The first setting outside its range.
-    pub fn validate(&self) -> Result<()> {
-        let sizes = [
-            ("layers", self.layers, 1..=256),
-            ("width", self.width, 1..=16_384),
-            ("heads", self.heads, 1..=self.width.max(1)),
-            ("context", self.context, 1..=65_536),
-            ("batch", self.batch, 1..=65_536),
-            ("steps", self.steps, 1..=1_000_000_000),
-            ("warmup", self.warmup, 0..=self.steps),
-            ("evaluate_every", self.evaluate_every, 1..=usize::MAX),
-            ("checkpoint_every", self.checkpoint_every, 1..=usize::MAX),
-        ];
-        for (field, found, range) in sizes {
-            if !range.contains(&found) {
-                let (low, high) = (range.start(), range.end());
-                return Err(Error::setting(field, found, format!("{low} to {high}")));
-            }
-        }
-        if !self.width.is_multiple_of(self.heads) {
-            let expected = format!("a divisor of `width`, {}", self.width);
-            return Err(Error::setting("heads", self.heads, expected));
-        }
-        let above_zero = [("learning_rate", self.learning_rate), ("clip", f64::from(self.clip))];
-        for (field, found) in above_zero {
-            if !(found > 0.0 && found.is_finite()) {
-                return Err(Error::setting(field, found, "above 0"));
-            }
-        }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return Err(Error::setting("weight_decay", self.weight_decay, "0 or more"));
-        }
-        Ok(())
-    }
-
-    /// The learning rate of a step, counted from 0.
-    pub fn rate(&self, step: usize) -> f64 {
-        if step < self.warmup {
-            return self.learning_rate * (step + 1) as f64 / self.warmup as f64;
-        }
-        let rest = (self.steps - self.warmup).max(1) as f64;
-        let done = ((step - self.warmup) as f64 / rest).min(1.0);
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-        self.learning_rate * (0.1 + 0.9 * cosine)
-    }
-
     /// Trains a network on `device` and writes it to `folder`.
     ///
     /// # Errors
@@ -259,7 +130,7 @@ impl TrainLanguage {
         let fresh = parameters::fresh(&Config::parse("config.json", &text)?, self.seed, device)?;
 
         let goes_on = store::prepare(folder, existing)?;
-        let mut manifest = self.manifest(data, device);
+        let mut manifest = self.manifest(data);
         let saved =
             if goes_on { State::resume(self, fresh.clone(), folder, device)? } else { None };
         if goes_on && saved.is_none() {
@@ -313,16 +184,17 @@ impl TrainLanguage {
             let loss = self.step(state, &windows, device)?;
             state.losses.push(loss);
             state.step += 1;
-            stage.show("loss", loss);
+            stage.show("loss", f64::from(loss));
             stage.advance(window);
             let last = state.step == self.steps;
             if last || state.step.is_multiple_of(self.evaluate_every) {
                 let held_out = held_out_loss(&state.network, data.held_out, self.context, device)?;
-                let train = state.losses.iter().sum::<f64>() / state.losses.len() as f64;
+                let sum: f64 = state.losses.iter().map(|&loss| f64::from(loss)).sum();
+                let train = (sum / state.losses.len() as f64) as f32;
                 state.losses.clear();
                 let tokens = state.step as u64 * window;
                 state.curve.push(Point { step: state.step, tokens, train, held_out });
-                stage.show("held-out", held_out);
+                stage.show("held-out", f64::from(held_out));
                 tracing::info!(step = state.step, train, held_out, "evaluated");
             }
             let stop = progress.interrupted() && !last;
@@ -339,7 +211,7 @@ impl TrainLanguage {
     }
 
     /// One step; gives its loss.
-    fn step(&self, state: &mut State, windows: &[u32], device: &Device) -> Result<f64> {
+    fn step(&self, state: &mut State, windows: &[u32], device: &Device) -> Result<f32> {
         let mut tracked = parameters::tracked(&state.network);
         let (inputs, targets) = split(windows, self.context);
         let on = device.clone().autodiff();
@@ -347,11 +219,11 @@ impl TrainLanguage {
         let loss = losses.mean();
         let tape = loss.backward();
         let mut gradients = parameters::gradients(&mut tracked, &tape);
-        let value = f64::from(loss.into_scalar::<f32>());
+        let value = loss.into_scalar::<f32>();
         if !value.is_finite() {
             return Err(Error::Diverged {
                 what: "the loss".to_owned(),
-                found: value,
+                found: f64::from(value),
                 step: state.step,
                 help: Some(format!("lower `learning_rate`, now {}", self.learning_rate)),
             });
@@ -362,33 +234,10 @@ impl TrainLanguage {
         Ok(value)
     }
 
-    fn config(&self, vocabulary: usize, end: Option<u32>) -> Result<Vec<u8>> {
-        let config = json!({
-            "architectures": ["GPT2LMHeadModel"],
-            "model_type": "gpt2",
-            "activation_function": "gelu_new",
-            "n_embd": self.width,
-            "n_head": self.heads,
-            "n_inner": 4 * self.width,
-            "n_layer": self.layers,
-            "n_positions": self.context,
-            "vocab_size": vocabulary,
-            "layer_norm_epsilon": 1e-5,
-            "tie_word_embeddings": true,
-            "bos_token_id": end,
-            "eos_token_id": end,
-        });
-        let mut text = serde_json::to_vec_pretty(&config)
-            .map_err(|error| Error::setting("config", error, "JSON"))?;
-        text.push(b'\n');
-        Ok(text)
-    }
-
-    fn manifest(&self, data: &TrainingData<'_>, device: &Device) -> Manifest<Trained> {
+    fn manifest(&self, data: &TrainingData<'_>) -> Manifest<Trained> {
         let mut provenance = data.provenance.clone();
         provenance.config = serde_json::to_value(self).unwrap_or_default();
         provenance.seed = self.seed;
-        provenance.device = format!("{device:?}");
         let detail = Trained {
             complete: false,
             parameters: 0,
@@ -428,7 +277,7 @@ fn losses(
 }
 
 /// Mean loss of every token but the first, read in windows of `context`.
-fn held_out_loss(network: &Gpt2, tokens: &[u32], context: usize, device: &Device) -> Result<f64> {
+fn held_out_loss(network: &Gpt2, tokens: &[u32], context: usize, device: &Device) -> Result<f32> {
     let predicted = tokens.len() - 1;
     let whole = predicted / context * context;
     let mut sum = 0.0;
@@ -443,7 +292,7 @@ fn held_out_loss(network: &Gpt2, tokens: &[u32], context: usize, device: &Device
     }
     let mean = sum / predicted as f64;
     if mean.is_finite() {
-        Ok(mean)
+        Ok(mean as f32)
     } else {
         Err(Error::Diverged {
             what: "the held-out loss".to_owned(),

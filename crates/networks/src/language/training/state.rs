@@ -27,7 +27,7 @@ pub(super) struct State {
     pub step: usize,
     pub curve: Vec<Point>,
     /// Losses of the steps since the last point of the curve.
-    pub losses: Vec<f64>,
+    pub losses: Vec<f32>,
     /// Seconds of training so far.
     pub seconds: f64,
 }
@@ -39,7 +39,7 @@ struct Saved {
     file: String,
     sha256: String,
     curve: Vec<Point>,
-    losses: Vec<f64>,
+    losses: Vec<f32>,
     seconds: f64,
 }
 
