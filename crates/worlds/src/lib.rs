@@ -1,3 +1,4 @@
 //! Generators of data whose truth is known.
 
 pub mod language;
+pub mod planted;

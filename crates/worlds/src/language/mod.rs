@@ -5,6 +5,8 @@
 //! generator's choice given its full state, and `-ln p` of the word chosen. The mean entropy is a
 //! bound that no model of the text alone can beat in expectation.
 
+mod aligned;
+mod aligned_lexicon;
 mod concepts;
 mod grammar;
 mod inflect;
@@ -16,10 +18,12 @@ mod story;
 mod teller;
 mod tokenizer;
 mod verbs;
+mod write;
 
+pub use aligned::Language;
 pub use concepts::{CONCEPTS, Concept, Concepts, Level, index_of};
 pub use story::{Story, Token};
-pub use tokenizer::{tokenize, tokenizer_json};
+pub use write::Written;
 
 use nissl_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -37,11 +41,15 @@ pub struct LanguageWorld {
     /// First story to tell, so that a stream can go on where it ended
     #[arg(long, default_value_t = LanguageWorld::default().first)]
     pub first: u64,
+    /// Languages of aligned stories, any of english, french, german, spanish, synthetic; the rich
+    /// English stories where none is given
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub languages: Vec<Language>,
 }
 
 impl Default for LanguageWorld {
     fn default() -> Self {
-        Self { tokens: 100_000, seed: 0, first: 0 }
+        Self { tokens: 100_000, seed: 0, first: 0, languages: Vec::new() }
     }
 }
 
@@ -51,13 +59,22 @@ impl LanguageWorld {
         if self.tokens == 0 {
             return Err(Error::setting("tokens", 0, "at least 1"));
         }
+        for (at, language) in self.languages.iter().enumerate() {
+            if self.languages[..at].contains(language) {
+                return Err(Error::setting("languages", language.name(), "each language once"));
+            }
+        }
         Ok(())
     }
 
     /// Story `index` of this world's seed.
     #[must_use]
     pub fn story(&self, index: u64) -> Story {
-        story::tell(self.seed, index)
+        if self.languages.is_empty() {
+            story::tell(self.seed, index)
+        } else {
+            aligned::tell(self.seed, index, &self.languages)
+        }
     }
 
     /// The stories from [`first`](Self::first) on until `tokens` tokens are told.
@@ -78,6 +95,28 @@ impl LanguageWorld {
     /// The words in the order of their token ids.
     #[must_use]
     pub fn vocabulary(&self) -> Vec<String> {
-        grammar::GRAMMAR.words.clone()
+        self.words().to_vec()
+    }
+
+    /// Splits `text` into the world's tokens; 0, the id of `<unk>`, for what it does not know.
+    ///
+    /// A token is `<story>`, `<end>`, `'s`, a run of letters and digits, or one other character.
+    #[must_use]
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        if self.languages.is_empty() {
+            tokenizer::tokenize(text, |word| grammar::GRAMMAR.id(word))
+        } else {
+            tokenizer::tokenize(text, aligned::id)
+        }
+    }
+
+    /// The tokenizer as a `tokenizer.json` in the format of Hugging Face.
+    #[must_use]
+    pub fn tokenizer_json(&self) -> String {
+        tokenizer::tokenizer_json(self.words())
+    }
+
+    fn words(&self) -> &'static [String] {
+        if self.languages.is_empty() { &grammar::GRAMMAR.words } else { &aligned::WORDS }
     }
 }

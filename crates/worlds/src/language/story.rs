@@ -9,7 +9,10 @@ use super::concepts::{
 };
 use super::grammar::{GRAMMAR, Grammar};
 use super::state::State;
-use super::teller::{Teller, Told};
+use super::aligned::Language;
+use super::teller::Teller;
+
+pub(super) use super::teller::Told;
 
 /// Sentences of the middle part, at least and at most.
 const BODY: std::ops::RangeInclusive<usize> = 3..=7;
@@ -36,7 +39,7 @@ pub struct Token {
     pub id: u32,
     /// The word
     pub text: &'static str,
-    /// First byte in the story's text (all characters of the English stories have one byte)
+    /// Its first byte in the story's text
     pub start: usize,
     /// Byte after the last
     pub end: usize,
@@ -46,6 +49,11 @@ pub struct Token {
     pub entropy: f32,
     /// `-ln p` of this word under the generator, in nats
     pub surprise: f32,
+    /// Language of the story
+    pub language: Language,
+    /// Number of the sentence's meaning: stories that translate each other share it; in English
+    /// stories the number of the sentence in its story
+    pub meaning: u32,
 }
 
 /// Tells story `index` of `seed`.
@@ -57,8 +65,8 @@ pub(super) fn tell(seed: u64, index: u64) -> Story {
     let mut state = State::new(rng.random_range(0..4), rng.random_bool(PAST_SHARE));
     let mut teller = Teller::new(grammar, grammar.names);
     let certain =
-        |word| Told { word, concepts: MARK, entropy: 0.0, surprise: 0.0 };
-    let mut told = vec![certain(grammar.fixed.story)];
+        |word, sentence| Told { word, concepts: MARK, entropy: 0.0, surprise: 0.0, sentence };
+    let mut told = vec![certain(grammar.fixed.story, 0)];
     let mut starts = vec![0];
     for name in ["open", "introduce", "second"] {
         starts.push(told.len());
@@ -87,8 +95,8 @@ pub(super) fn tell(seed: u64, index: u64) -> Story {
         sentences += 1;
     }
     mark_discourse(&mut told, &starts);
-    told.push(certain(grammar.fixed.end));
-    render(grammar, index, &told)
+    told.push(certain(grammar.fixed.end, starts.len() as u32 - 2));
+    render(&grammar.words, index, &told)
 }
 
 /// Adds the concepts that depend on the whole story.
@@ -97,6 +105,7 @@ fn mark_discourse(told: &mut [Told], starts: &[usize]) {
     let last = starts[starts.len() - 1];
     let second = starts.get(2).copied().unwrap_or(told.len());
     for (at, token) in told.iter_mut().enumerate() {
+        token.sentence = starts.iter().skip(2).filter(|start| **start <= at).count() as u32;
         let nominal = [NAME, ANIMAL, FOOD, PLACE, CITY, PROFESSION, FAMILY, OBJECT, NATURE];
         let mut add = Concepts::EMPTY;
         if nominal.iter().any(|kind| token.concepts.holds(*kind)) {
@@ -121,13 +130,13 @@ fn mark_discourse(told: &mut [Told], starts: &[usize]) {
 }
 
 /// Sets the words to text: no space before a mark, none inside quotation marks.
-fn render(grammar: &'static Grammar, index: u64, told: &[Told]) -> Story {
+pub(super) fn render(words: &'static [String], index: u64, told: &[Told]) -> Story {
     let mut text = String::new();
     let mut tokens = Vec::with_capacity(told.len());
     let mut quoted = false;
     let mut glue = true;
     for token in told {
-        let word = grammar.words[token.word as usize].as_str();
+        let word = words[token.word as usize].as_str();
         let quote = word == "\"";
         let closes = quote && quoted;
         if !glue && !closes && !matches!(word, "." | "," | "?" | "!" | "'s") {
@@ -145,6 +154,8 @@ fn render(grammar: &'static Grammar, index: u64, told: &[Told]) -> Story {
             concepts: token.concepts,
             entropy: token.entropy,
             surprise: token.surprise,
+            language: Language::English,
+            meaning: token.sentence,
         });
     }
     Story { index, tokens, text }

@@ -27,6 +27,8 @@ pub(super) struct Told {
     pub concepts: Concepts,
     pub entropy: f32,
     pub surprise: f32,
+    /// Number of the sentence in its story
+    pub sentence: u32,
 }
 
 /// One derivation that agrees with the words so far.
@@ -106,7 +108,7 @@ impl<'a> Teller<'a> {
         loop {
             let frontier = self.expand(live);
             let (word, entropy, surprise) = self.draw(&frontier, rng);
-            told.push(Told { word, concepts: Concepts::EMPTY, entropy, surprise });
+            told.push(Told { word, concepts: Concepts::EMPTY, entropy, surprise, sentence: 0 });
             live = self.advance(&frontier, word);
             let done: f64 = live.iter().filter(|one| one.stack == 0).map(|one| one.weight).sum();
             if done > 0.0 {

@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use super::grammar::{GRAMMAR, UNKNOWN};
+use super::grammar::UNKNOWN;
 
-/// Splits `text` into words and marks and gives their ids; 0 for what the vocabulary lacks.
+/// Splits `text` into words and marks and gives the `id` of each; 0 for what has none.
 ///
 /// A token is `<story>`, `<end>`, `'s`, a run of letters and digits, or one other character.
-#[must_use]
-pub fn tokenize(text: &str) -> Vec<u32> {
+pub(super) fn tokenize(text: &str, id: impl Fn(&str) -> Option<u16>) -> Vec<u32> {
     let mut ids = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
@@ -18,7 +17,7 @@ pub fn tokenize(text: &str) -> Vec<u32> {
         let first = rest.chars().next().map_or(1, char::len_utf8);
         let length = known.unwrap_or(if letters > 0 { letters } else { first });
         let word = &rest[..length];
-        ids.push(GRAMMAR.id(word).map_or(0, u32::from));
+        ids.push(id(word).map_or(0, u32::from));
         rest = rest[length..].trim_start();
     }
     ids

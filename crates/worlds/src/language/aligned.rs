@@ -1,0 +1,473 @@
+//! Stories of aligned sentences: one meaning, told in English, French, German, Spanish or a code.
+//!
+//! Story `i` is told in language `i mod L` from the meanings of group `⌊i / L⌋`, so that `L`
+//! stories in a row translate each other sentence by sentence. A sentence is a row of phrases; the
+//! entropy of a token is that of the next word among the phrases that agree with the words so far,
+//! given which phrases the sentence has, its number and whether it is negated.
+//!
+//! The synthetic language puts the object first and the verb last, sets colours after nouns, has
+//! no article, and marks the plural by `ri`, place by `be` and negation by `wu`.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::aligned_lexicon::{COLOURS, DAYS, OBJECTS, PLACES, SUBJECTS, VERBS};
+use super::concepts::{
+    AUXILIARY, Concepts, DETERMINER, FUNCTION, MARK, NEGATED, PLURAL, PREPOSITION, PRESENT,
+    SENTENCE_START, STORY_END, STORY_START,
+};
+use super::parse::concepts;
+use super::story::{Story, Told, render};
+
+/// Sentences of a story.
+const SENTENCES: u64 = 8;
+/// Share of nouns that have a colour, where they may.
+const COLOURED: f64 = 0.4;
+
+/// A language of the aligned stories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English
+    #[default]
+    English,
+    /// French
+    French,
+    /// German
+    German,
+    /// Spanish
+    Spanish,
+    /// A code of made-up words with an order of its own
+    Synthetic,
+}
+
+impl Language {
+    /// All languages.
+    pub const ALL: [Self; 5] =
+        [Self::English, Self::French, Self::German, Self::Spanish, Self::Synthetic];
+
+    /// Its name as it stands in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::English => "english",
+            Self::French => "french",
+            Self::German => "german",
+            Self::Spanish => "spanish",
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
+/// What one sentence says; each field but the first three is the place of a phrase in its list.
+#[derive(Clone, Copy)]
+struct Meaning {
+    plural: bool,
+    negated: bool,
+    object_plural: bool,
+    day: Option<usize>,
+    subject: usize,
+    verb: usize,
+    object: usize,
+    place: Option<usize>,
+}
+
+/// A phrase: its words with their concepts.
+type Phrase = Vec<(String, Concepts)>;
+/// Phrases with their probabilities, in the same order in every language.
+type Phrases = Vec<(f64, Phrase)>;
+
+/// The words of all languages in the order of their ids.
+pub(super) static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut words: Vec<String> = ["<unk>", "<story>", "<end>", ".", ","].map(str::to_owned).into();
+    for language in Language::ALL {
+        let mut add = |phrases: Phrases| {
+            for word in phrases.into_iter().flat_map(|(_, phrase)| phrase) {
+                if !words.contains(&word.0) {
+                    words.push(word.0);
+                }
+            }
+        };
+        for plural in [false, true] {
+            for accusative in [false, true] {
+                let table = if accusative { OBJECTS } else { SUBJECTS };
+                add(nouns(language, table, plural, accusative));
+            }
+            for negated in [false, true] {
+                add(verbs(language, plural, negated));
+            }
+        }
+        add(days(language));
+        add(places(language));
+        add(vec![(1.0, negation(language))]);
+    }
+    words
+});
+
+static IDS: LazyLock<HashMap<&'static str, u16>> =
+    LazyLock::new(|| WORDS.iter().map(String::as_str).zip(0..).collect());
+
+/// Place of `word` in [`WORDS`].
+pub(super) fn id(word: &str) -> Option<u16> {
+    IDS.get(word).copied()
+}
+
+/// Tells story `index` of `seed` in its language.
+pub(super) fn tell(seed: u64, index: u64, languages: &[Language]) -> Story {
+    let language = languages[(index % languages.len() as u64) as usize];
+    let group = index / languages.len() as u64;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // English stories use the streams from 0 on.
+    rng.set_stream(u64::MAX - group);
+    let mark = |word: &str, sentence: u32| Told {
+        word: IDS[word],
+        concepts: MARK,
+        entropy: 0.0,
+        surprise: 0.0,
+        sentence,
+    };
+    let mut told = vec![mark("<story>", 0)];
+    for sentence in 0..SENTENCES {
+        let meaning = draw(&mut rng);
+        let first = told.len();
+        for (phrases, chosen) in sentence_of(language, &meaning) {
+            tell_phrase(&phrases, chosen, sentence as u32, &mut told);
+        }
+        told.push(mark(".", sentence as u32));
+        let mut around = PRESENT;
+        if meaning.negated {
+            around = around.with(NEGATED);
+        }
+        if sentence == 0 {
+            around = around.with(STORY_START);
+        } else if sentence == SENTENCES - 1 {
+            around = around.with(STORY_END);
+        }
+        for token in &mut told[first..] {
+            token.concepts = token.concepts.with(around);
+        }
+        told[first].concepts = told[first].concepts.with(SENTENCE_START);
+    }
+    told.push(mark("<end>", SENTENCES as u32 - 1));
+    let mut story = render(&WORDS, index, &told);
+    for (token, told) in story.tokens.iter_mut().zip(&told) {
+        token.language = language;
+        token.meaning = (group * SENTENCES) as u32 + told.sentence;
+    }
+    story
+}
+
+fn draw(rng: &mut ChaCha8Rng) -> Meaning {
+    let pattern = rng.random_range(0..4);
+    let (plural, object_plural) = (rng.random_bool(0.3), rng.random_bool(0.3));
+    let negated = rng.random_bool(0.2);
+    let english = Language::English;
+    let subjects = nouns(english, SUBJECTS, plural, false);
+    let objects = nouns(english, OBJECTS, object_plural, true);
+    let day = pick(rng, &days(english));
+    let place = pick(rng, &places(english));
+    Meaning {
+        plural,
+        negated,
+        object_plural,
+        day: (pattern & 1 == 1).then_some(day),
+        subject: pick(rng, &subjects),
+        verb: pick(rng, &verbs(english, plural, negated)),
+        object: pick(rng, &objects),
+        place: (pattern & 2 == 2).then_some(place),
+    }
+}
+
+fn pick(rng: &mut ChaCha8Rng, phrases: &Phrases) -> usize {
+    let mut draw = rng.random::<f64>();
+    for (at, (share, _)) in phrases.iter().enumerate() {
+        draw -= share;
+        if draw < 0.0 {
+            return at;
+        }
+    }
+    phrases.len() - 1
+}
+
+/// The phrases of the sentence in the order of `language`, each list with the place of the chosen.
+fn sentence_of(language: Language, meaning: &Meaning) -> Vec<(Phrases, usize)> {
+    let subject = (nouns(language, SUBJECTS, meaning.plural, false), meaning.subject);
+    let object = (nouns(language, OBJECTS, meaning.object_plural, true), meaning.object);
+    let verb = (verbs(language, meaning.plural, meaning.negated), meaning.verb);
+    let day = meaning.day.map(|day| (days(language), day));
+    let place = meaning.place.map(|place| (places(language), place));
+    let not = meaning.negated.then(|| (vec![(1.0, negation(language))], 0));
+    let not = not.filter(|(phrases, _)| !phrases[0].1.is_empty());
+    let mut row = Vec::new();
+    let fronted = day.is_some();
+    row.extend(day);
+    match language {
+        Language::German if fronted => row.extend([verb, subject, object]),
+        Language::Synthetic => row.extend([object, subject, verb]),
+        _ => row.extend([subject, verb, object]),
+    }
+    // Only in these two does the negation stand apart from the verb.
+    if language == Language::Synthetic {
+        row.extend(place);
+        row.extend(not);
+    } else {
+        row.extend(not);
+        row.extend(place);
+    }
+    row
+}
+
+/// Appends the words of the chosen phrase, each with the entropy of the next word.
+fn tell_phrase(phrases: &Phrases, chosen: usize, sentence: u32, told: &mut Vec<Told>) {
+    let phrase = &phrases[chosen].1;
+    let mut live: Vec<&(f64, Phrase)> = phrases.iter().collect();
+    for (at, (word, concepts)) in phrase.iter().enumerate() {
+        let total: f64 = live.iter().map(|(share, _)| share).sum();
+        let mut next: Vec<(&str, f64)> = Vec::new();
+        for (share, other) in live.iter().copied() {
+            let word = other.get(at).map_or("", |(word, _)| word.as_str());
+            match next.iter_mut().find(|(known, _)| *known == word) {
+                Some((_, sum)) => *sum += share / total,
+                None => next.push((word, share / total)),
+            }
+        }
+        let entropy: f64 = next.iter().map(|(_, p)| -p * p.ln()).sum();
+        let p = next.iter().find(|(known, _)| known == word).map_or(1.0, |(_, p)| *p);
+        told.push(Told {
+            word: IDS[word.as_str()],
+            concepts: *concepts,
+            entropy: entropy.max(0.0) as f32,
+            surprise: (-p.ln()).max(0.0) as f32,
+            sentence,
+        });
+        live.retain(|(_, other)| other.get(at).is_some_and(|(known, _)| known == word));
+    }
+}
+
+/// Noun phrases of `table`, each noun plain and, unless it is a person, in each colour.
+fn nouns(
+    language: Language,
+    table: &[(&str, [&str; 4])],
+    plural: bool,
+    accusative: bool,
+) -> Phrases {
+    let base = if accusative { SUBJECTS.len() } else { 0 };
+    let mut phrases = Vec::new();
+    for (row, (kind, forms)) in table.iter().enumerate() {
+        let share = 1.0 / table.len() as f64;
+        let person = *kind == "profession";
+        let noun = concepts(kind).with(if plural { PLURAL } else { Concepts::EMPTY });
+        let plain = if person { 1.0 } else { 1.0 - COLOURED };
+        let form = (forms, row + base);
+        phrases.push((share * plain, noun_phrase(language, form, noun, plural, accusative, None)));
+        if !person {
+            for colour in 0..COLOURS.len() {
+                let phrase =
+                    noun_phrase(language, form, noun, plural, accusative, Some(colour));
+                phrases.push((share * COLOURED / COLOURS.len() as f64, phrase));
+            }
+        }
+    }
+    phrases
+}
+
+fn noun_phrase(
+    language: Language,
+    (forms, code): (&[&str; 4], usize),
+    concepts_of_noun: Concepts,
+    plural: bool,
+    accusative: bool,
+    colour: Option<usize>,
+) -> Phrase {
+    if language == Language::Synthetic {
+        let mut noun = synthetic(code);
+        if plural {
+            noun.push_str("ri");
+        }
+        let mut phrase = vec![(noun, concepts_of_noun)];
+        phrase.extend(colour.map(|at| (synthetic(40 + at), concepts(COLOURS[at].0))));
+        return phrase;
+    }
+    let form = forms[language as usize];
+    let part = |at: usize| form.split('/').nth(at).unwrap_or_default();
+    let noun = (part(usize::from(plural)).to_owned(), concepts_of_noun);
+    let gender = part(2);
+    let article = match (language, gender, plural) {
+        (Language::French, _, true) => "les",
+        (Language::French, "f", _) => "la",
+        (Language::French, ..) => "le",
+        (Language::German, _, true) | (Language::German, "f", _) => "die",
+        (Language::German, "n", _) => "das",
+        (Language::German, ..) if accusative => "den",
+        (Language::German, ..) => "der",
+        (Language::Spanish, "f", true) => "las",
+        (Language::Spanish, _, true) => "los",
+        (Language::Spanish, "f", _) => "la",
+        (Language::Spanish, ..) => "el",
+        _ => "the",
+    };
+    let article = (article.to_owned(), DETERMINER);
+    let colour = colour.map(|at| {
+        let (kind, forms) = COLOURS[at];
+        let form = forms[language as usize];
+        let word = match language {
+            Language::French | Language::Spanish => {
+                let at = usize::from(gender == "f") + 2 * usize::from(plural);
+                form.split('/').nth(at).unwrap_or_default().to_owned()
+            }
+            Language::German if plural || accusative && gender == "m" => format!("{form}en"),
+            Language::German => format!("{form}e"),
+            _ => form.to_owned(),
+        };
+        (word, concepts(kind))
+    });
+    let mut phrase = vec![article];
+    if matches!(language, Language::French | Language::Spanish) {
+        phrase.push(noun);
+        phrase.extend(colour);
+    } else {
+        phrase.extend(colour);
+        phrase.push(noun);
+    }
+    phrase
+}
+
+fn verbs(language: Language, plural: bool, negated: bool) -> Phrases {
+    let all = VERBS.iter().enumerate().map(|(row, (kind, forms))| {
+        let kind = concepts(kind);
+        let form = |plural: bool| match language {
+            Language::Synthetic => synthetic(50 + row),
+            _ => {
+                let forms = forms[language as usize];
+                forms.split('/').nth(usize::from(plural)).unwrap_or_default().to_owned()
+            }
+        };
+        let verb = (form(plural), kind);
+        let word = |word: &str| (word.to_owned(), FUNCTION);
+        let phrase = match language {
+            Language::English if negated => {
+                let auxiliary = if plural { "do" } else { "does" };
+                let auxiliary = (auxiliary.to_owned(), AUXILIARY);
+                vec![auxiliary, word("not"), (form(true), kind)]
+            }
+            Language::French if negated => vec![word("ne"), verb, word("pas")],
+            Language::Spanish if negated => vec![word("no"), verb],
+            _ => vec![verb],
+        };
+        (1.0 / VERBS.len() as f64, phrase)
+    });
+    all.collect()
+}
+
+/// The negation where it is a phrase of its own.
+fn negation(language: Language) -> Phrase {
+    match language {
+        Language::German => vec![("nicht".to_owned(), FUNCTION)],
+        Language::Synthetic => vec![("wu".to_owned(), FUNCTION)],
+        _ => Vec::new(),
+    }
+}
+
+fn days(language: Language) -> Phrases {
+    let all = DAYS.iter().enumerate().map(|(row, (kind, forms))| {
+        let before = match language {
+            Language::English => Some(("on", PREPOSITION)),
+            Language::French => Some(("le", DETERMINER)),
+            Language::German => Some(("am", PREPOSITION)),
+            Language::Spanish => Some(("el", DETERMINER)),
+            Language::Synthetic => None,
+        };
+        let day = match language {
+            Language::Synthetic => synthetic(65 + row),
+            _ => forms[language as usize].to_owned(),
+        };
+        let mut phrase: Phrase = before.into_iter().map(|(word, kind)| (word.into(), kind)).collect();
+        phrase.push((day, concepts(kind)));
+        if language == Language::French {
+            phrase.push((",".to_owned(), MARK));
+        }
+        (1.0 / DAYS.len() as f64, phrase)
+    });
+    all.collect()
+}
+
+fn places(language: Language) -> Phrases {
+    let all = PLACES.iter().enumerate().map(|(row, (kind, forms))| {
+        let kind = concepts(kind);
+        let phrase = if language == Language::Synthetic {
+            vec![(synthetic(75 + row), kind), ("be".to_owned(), PREPOSITION)]
+        } else {
+            let form = forms[language as usize];
+            let mut parts = form.split('/');
+            let place = (parts.next().unwrap_or_default().to_owned(), kind);
+            let feminine = parts.nth(1) == Some("f");
+            let before: &[(&str, Concepts)] = match (language, feminine) {
+                (Language::French, true) => &[("dans", PREPOSITION), ("la", DETERMINER)],
+                (Language::French, false) => &[("dans", PREPOSITION), ("le", DETERMINER)],
+                (Language::German, true) => &[("in", PREPOSITION), ("der", DETERMINER)],
+                (Language::German, false) => &[("im", PREPOSITION)],
+                (Language::Spanish, true) => &[("en", PREPOSITION), ("la", DETERMINER)],
+                (Language::Spanish, false) => &[("en", PREPOSITION), ("el", DETERMINER)],
+                _ => &[("in", PREPOSITION), ("the", DETERMINER)],
+            };
+            let mut phrase: Phrase =
+                before.iter().map(|(word, kind)| ((*word).to_owned(), *kind)).collect();
+            phrase.push(place);
+            phrase
+        };
+        (1.0 / PLACES.len() as f64, phrase)
+    });
+    all.collect()
+}
+
+/// The synthetic word for concept number `code`, of two syllables.
+fn synthetic(code: usize) -> String {
+    let syllable = |at: usize| {
+        let at = at % 40;
+        [["z", "v", "w", "x", "q", "j", "k", "b"][at % 8], ["a", "e", "i", "o", "u"][at / 8]].concat()
+    };
+    syllable(code) + &syllable(code * 13 + code / 40 * 5 + 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn synthetic_words_are_a_code() {
+        let words: HashSet<_> = (0..85).map(synthetic).collect();
+        assert_eq!(words.len(), 85, "no two concepts share a word");
+        for (_, forms) in SUBJECTS.iter().chain(OBJECTS).chain(PLACES) {
+            for form in forms {
+                assert!(!words.contains(form.split('/').next().unwrap_or_default()));
+            }
+        }
+    }
+
+    #[test]
+    fn phrases_agree_in_gender_number_and_case() {
+        let text = |language, row: usize, plural, accusative: bool, colour| {
+            let table = if accusative { OBJECTS } else { SUBJECTS };
+            let form = (&table[row].1, row);
+            let phrase =
+                noun_phrase(language, form, Concepts::EMPTY, plural, accusative, Some(colour));
+            phrase.into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(text(Language::German, 0, false, true, 0), "den roten Apfel");
+        assert_eq!(text(Language::German, 0, false, false, 0), "der rote Hund");
+        assert_eq!(text(Language::German, 2, false, false, 4), "das schwarze Pferd");
+        assert_eq!(text(Language::German, 3, true, false, 2), "die grünen Kühe");
+        assert_eq!(text(Language::French, 3, true, false, 3), "les vaches blanches");
+        assert_eq!(text(Language::French, 2, false, true, 2), "le gâteau vert");
+        assert_eq!(text(Language::Spanish, 4, true, true, 0), "los tomates rojos");
+        assert_eq!(text(Language::Spanish, 0, false, true, 0), "la manzana roja");
+        assert_eq!(text(Language::English, 4, true, false, 7), "the grey mice");
+    }
+}
