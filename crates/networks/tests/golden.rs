@@ -2,10 +2,14 @@
 
 mod common;
 
-use burn::tensor::Tensor;
-use common::{CAUSAL, FAMILIES, batch, floats, glob, input, network, record, values};
+use burn::tensor::{Device, Tensor};
+use common::{CAUSAL, FAMILIES, batch, fixture, floats, glob, input, network, record, values};
+use nissl_core::Site;
 use nissl_core::network::{FinalNorm, KeyValueCache, LanguageNetwork, Network, Sampling};
 use nissl_core::taps::Taps;
+use nissl_networks::language::{Embedded, Language};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 
 /// The largest difference from the reference library.
 const BAR: f32 = 2e-4;
@@ -58,7 +62,7 @@ fn sites_come_in_the_promised_order_and_width() {
         network.forward(&batch(&rows), &mut taps).expect("runs");
         drop(taps);
         let names: Vec<_> = seen.iter().map(|(site, _)| site.as_str()).collect();
-        let promised: Vec<_> = network.sites().iter().map(|site| site.name()).collect();
+        let promised: Vec<_> = network.sites().iter().map(Site::name).collect();
         assert_eq!(names, promised, "{name}");
         for (site, (_, units)) in network.sites().iter().zip(&seen) {
             assert!(network.width(site).is_none_or(|width| width == *units), "{name} {site}");
@@ -193,5 +197,45 @@ fn the_down_projection_maps_activity_to_what_is_added() {
         let apart = (through - added).abs().max().into_scalar::<f32>();
         assert!(apart < 1e-4, "{name}: {apart}");
         assert!(network.down_projection(network.layers()).is_err());
+    }
+}
+
+/// A fixture's weights under other keys, loaded from memory.
+fn respelt(name: &str, spell: impl Fn(&str) -> String, more: &[&str]) -> Language {
+    let file = |file: &str| -> &'static [u8] {
+        std::fs::read(fixture(name).join(file)).expect("reads").leak()
+    };
+    let weights = SafeTensors::deserialize(file("model.safetensors")).expect("safetensors");
+    let mut tensors: Vec<(String, TensorView<'_>)> =
+        weights.tensors().into_iter().map(|(key, tensor)| (spell(&key), tensor)).collect();
+    let (_, any) = tensors[0].clone();
+    tensors.extend(more.iter().map(|key| ((*key).to_owned(), any.clone())));
+    let tensors = tensors.iter().map(|(key, tensor)| (key, tensor));
+    let weights = safetensors::serialize(tensors, None).expect("serializes").leak();
+    let parts = Embedded {
+        name: "respelt",
+        config: file("config.json"),
+        weights,
+        tokenizer: file("tokenizer.json"),
+    };
+    Language::embedded(parts, &Device::flex()).expect("loads")
+}
+
+#[test]
+fn older_spellings_load_to_the_same_network() {
+    let bare = |key: &str| key.replace("transformer.", "");
+    let gpt2 = respelt("gpt2", bare, &["h.0.attn.bias", "h.1.attn.masked_bias", "lm_head.weight"]);
+    let old = |key: &str| {
+        let key = key.replace("LayerNorm.weight", "LayerNorm.gamma");
+        format!("bert.{}", key.replace("LayerNorm.bias", "LayerNorm.beta"))
+    };
+    let bert = respelt("bert", old, &["bert.embeddings.position_ids", "cls.predictions.bias"]);
+    for (name, found) in [("gpt2", gpt2), ("bert", bert)] {
+        let (golden, rows) = input(name);
+        let seen = record(&found, &rows);
+        let site = "layers.1.resid.post";
+        let apart = difference(&values(&seen[site]), &floats(&golden, site), &rows);
+        assert!(apart <= BAR, "{name}: {apart}");
+        assert!(found.tokenizer().is_ok());
     }
 }

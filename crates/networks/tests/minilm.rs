@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use common::{batch, glob, values};
-use nissl_core::network::{LanguageNetwork, Tokenizer};
+use nissl_core::network::LanguageNetwork;
 use nissl_core::taps::Taps;
 use nissl_networks::language::Language;
 use safetensors::SafeTensors;

@@ -101,11 +101,11 @@ fn a_network_learns_what_a_five_gram_cannot() {
         baselines,
         provenance: Provenance::default(),
     };
-    let trained = small(500)
+    let trained = small(1_000)
         .fit(&data, folder.path(), Existing::Refuse, &Device::flex(), &Progress::silent())
         .expect("trains");
     let loss = f64::from(trained.held_out.expect("measured"));
-    assert!(trained.complete && trained.curve.len() == 10);
+    assert!(trained.complete && trained.curve.len() == 20);
     assert!(loss > bound() * 0.97, "no model is better than the source: {loss} {}", bound());
     assert!(loss < five_gram - 0.1 && five_gram < unigram - 0.1, "{loss} {five_gram} {unigram}");
     assert!(f64::from(trained.curve[0].held_out) > loss);

@@ -233,6 +233,12 @@ pub(crate) enum Bias {
     Present,
 }
 
+impl From<bool> for Bias {
+    fn from(present: bool) -> Self {
+        if present { Self::Present } else { Self::Absent }
+    }
+}
+
 impl Shard {
     fn read(path: &Path) -> Result<Self> {
         let bytes = Mapped::open(path).at(path, "open")?;

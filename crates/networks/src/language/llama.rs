@@ -52,14 +52,13 @@ impl Llama {
             config.share("num_attention_heads", config.size("hidden_size")?, heads)
         })?;
         let qwen = config.text_or("model_type", "llama")? == "qwen2";
-        let bias = |flag| if flag { Bias::Present } else { Bias::Absent };
         let (qkv_bias, out_bias) = if qwen {
             (Bias::Present, Bias::Absent)
         } else {
-            let both = bias(config.flag_or("attention_bias", false)?);
+            let both = Bias::from(config.flag_or("attention_bias", false)?);
             (both, both)
         };
-        let mlp_bias = bias(config.flag_or("mlp_bias", false)?);
+        let mlp_bias = Bias::from(config.flag_or("mlp_bias", false)?);
         let epsilon = config.number_or("rms_norm_eps", 1e-6)?;
         let rotary = Rotary::read(config, shape.head_width, "rope_theta", "partial_rotary_factor")?;
         let activation = config.activation("hidden_act", "silu")?;
@@ -198,9 +197,10 @@ pub(crate) fn grouped_shape(
 
 /// Which keys each layer's queries see: by `layer_types`, or by the older attributes.
 fn views(config: &Config, layers: usize) -> Result<Vec<View>> {
-    let window = match config.has("sliding_window") {
-        true => View::Window(config.size("sliding_window")?),
-        false => View::Past,
+    let window = if config.has("sliding_window") {
+        View::Window(config.size("sliding_window")?)
+    } else {
+        View::Past
     };
     if let Some(types) = config.texts("layer_types")? {
         return typed_views(config, &types, layers, window);

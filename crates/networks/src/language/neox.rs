@@ -61,10 +61,7 @@ impl NeoX {
         let rotary = Rotary::read(config, shape.head_width, "rotary_emb_base", "rotary_pct")?;
         let activation = config.activation("hidden_act", "gelu")?;
         let epsilon = config.number_or("layer_norm_eps", 1e-5)?;
-        let bias = match config.flag_or("attention_bias", true)? {
-            true => Bias::Present,
-            false => Bias::Absent,
-        };
+        let bias = Bias::from(config.flag_or("attention_bias", true)?);
         let hidden = shape.hidden;
         let mut from = checkpoint.without_prefix("gpt_neox.");
         let layers = (0..shape.layers)

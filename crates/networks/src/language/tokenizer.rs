@@ -43,6 +43,13 @@ impl TextTokenizer {
         Ok(Self { inner, path, json, end })
     }
 
+    /// The same tokenizer with `word` as the token that ends a text, where the vocabulary has it.
+    #[must_use]
+    pub fn ending_with(mut self, word: &str) -> Self {
+        self.end = self.id(word).or(self.end);
+        self
+    }
+
     /// The file as it was read.
     pub fn json(&self) -> &[u8] {
         &self.json

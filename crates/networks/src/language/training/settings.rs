@@ -52,7 +52,7 @@ pub struct TrainLanguage {
     #[arg(long, value_parser = precision, default_value = "f32")]
     pub precision: Precision,
     /// Seed of the first values
-    #[arg(long, default_value_t = TrainLanguage::default().seed)]
+    #[arg(skip)]
     pub seed: u64,
 }
 
