@@ -1,1 +1,98 @@
 //! From a Recording to Features.
+//!
+//! Each method is a struct of its hyperparameters in a file of its own; [`Method`] lists them for
+//! flags and files, and [`decompose`] runs one from a recording to features on disk.
+
+mod activity;
+pub mod kmeans;
+pub mod neurons;
+pub mod nmf;
+pub mod pca;
+mod pipeline;
+pub mod snmf;
+mod subspace;
+
+use nissl_core::features::Decompose;
+use serde::{Deserialize, Serialize};
+
+pub use kmeans::Kmeans;
+pub use neurons::Neurons;
+pub use nmf::Nmf;
+pub use pca::Pca;
+pub use pipeline::{Options, decompose, explained_variance};
+pub use snmf::Snmf;
+
+/// The methods of this stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Subcommand)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Method {
+    /// Every unit as it is: the baseline
+    Neurons(Neurons),
+    /// Directions of greatest variance
+    Pca(Pca),
+    /// Centroids of clusters of samples
+    Kmeans(Kmeans),
+    /// Non-negative parts of non-negative activity (Lee and Seung 1999)
+    Nmf(Nmf),
+    /// Sparse signed groups of units with non-negative coefficients (Shafran et al. 2025)
+    Snmf(Snmf),
+}
+
+impl Method {
+    /// The method behind the trait of its stage.
+    pub fn method(&self) -> &dyn Decompose {
+        match self {
+            Self::Neurons(method) => method,
+            Self::Pca(method) => method,
+            Self::Kmeans(method) => method,
+            Self::Nmf(method) => method,
+            Self::Snmf(method) => method,
+        }
+    }
+
+    /// The same method with every draw from `seed`.
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Self {
+        match &mut self {
+            Self::Neurons(_) => {}
+            Self::Pca(method) => method.seed = seed,
+            Self::Kmeans(method) => method.seed = seed,
+            Self::Nmf(method) => method.seed = seed,
+            Self::Snmf(method) => method.seed = seed,
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_names_a_method_and_misspelt_settings_are_told() {
+        let text = r#"{"method": "snmf", "k": 7, "sparsity": "2%"}"#;
+        let method: Method = serde_json::from_str(text).expect("reads");
+        let Method::Snmf(snmf) = &method else { panic!("{method:?}") };
+        assert_eq!((snmf.k, snmf.restarts), (7, 4));
+        let back = serde_json::to_value(&method).expect("writes");
+        assert_eq!(serde_json::from_value::<Method>(back).expect("reads"), method);
+        let wrong = serde_json::from_str::<Method>(r#"{"method": "snmf", "sparsty": "2%"}"#);
+        assert!(wrong.expect_err("misspelt").to_string().contains("sparsty"));
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        for method in [
+            Method::Neurons(Neurons::default()),
+            Method::Pca(Pca::default()),
+            Method::Kmeans(Kmeans::default()),
+            Method::Nmf(Nmf::default()),
+            Method::Snmf(Snmf::default()),
+        ] {
+            method.method().validate().expect("valid");
+            let tag = serde_json::to_value(&method).expect("writes")["method"].clone();
+            assert_eq!(tag, method.method().name());
+        }
+    }
+}

@@ -299,7 +299,8 @@ mod tests {
 
     #[test]
     fn an_identity_copies_the_chosen_units() {
-        let dictionary = Dictionary::new(array![[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], Encoding::Identity);
+        let dictionary =
+            Dictionary::new(array![[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], Encoding::Identity);
         let samples = array![[1.0f32, 2.0, -3.0]];
         let found = dictionary.encode(samples.view()).expect("encodes");
         assert_eq!(found, array![[-3.0, 1.0]]);

@@ -10,6 +10,8 @@ mod nonnegative;
 mod product;
 mod shards;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod warning;
 mod writer;
 
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use decompose::Decompose;
 pub use dictionary::{Dictionary, Encoding};
-pub use product::{product, product_into};
+pub use product::{add_product, product, product_into};
 pub use tables::Annotation;
 pub use warning::Warning;
 pub use writer::{FeaturesPlan, FeaturesWriter};
@@ -97,7 +99,11 @@ impl Features {
         let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
         if !detail.complete {
             let expected = "all".to_owned();
-            return Err(Error::Incomplete { path: path.display().to_string(), found: rows, expected });
+            return Err(Error::Incomplete {
+                path: path.display().to_string(),
+                found: rows,
+                expected,
+            });
         }
         if rows != detail.samples {
             return Err(Error::file(

@@ -33,21 +33,18 @@ pub(super) fn exact(correlations: &Array2<f32>, decoder: ArrayView2<'_, f32>) ->
     let wide = decoder.mapv(f64::from);
     let gram = product(wide.view(), wide.t());
     let mut out = Array2::zeros(correlations.dim());
-    out.axis_iter_mut(Axis(0))
-        .into_par_iter()
-        .zip(correlations.axis_iter(Axis(0)))
-        .for_each_init(
-            || Problem::new(features),
-            |problem, (mut row, p)| {
-                for (to, from) in problem.p.iter_mut().zip(&p) {
-                    *to = f64::from(*from);
-                }
-                problem.solve(&gram);
-                for (to, from) in row.iter_mut().zip(&problem.g) {
-                    *to = *from as f32;
-                }
-            },
-        );
+    out.axis_iter_mut(Axis(0)).into_par_iter().zip(correlations.axis_iter(Axis(0))).for_each_init(
+        || Problem::new(features),
+        |problem, (mut row, p)| {
+            for (to, from) in problem.p.iter_mut().zip(&p) {
+                *to = f64::from(*from);
+            }
+            problem.solve(&gram);
+            for (to, from) in row.iter_mut().zip(&problem.g) {
+                *to = *from as f32;
+            }
+        },
+    );
     out
 }
 
@@ -170,8 +167,7 @@ fn solve_positive_definite(factor: &mut [f64], right: &mut [f64]) -> bool {
         right[row] = (right[row] - dot) / factor[row * size + row];
     }
     for row in (0..size).rev() {
-        let dot: f64 =
-            (row + 1..size).map(|inner| factor[inner * size + row] * right[inner]).sum();
+        let dot: f64 = (row + 1..size).map(|inner| factor[inner * size + row] * right[inner]).sum();
         right[row] = (right[row] - dot) / factor[row * size + row];
     }
     true
@@ -189,52 +185,49 @@ pub(super) fn multiplicative(
     let positive = gram.mapv(|value| value.max(0.0));
     let negative = gram.mapv(|value| (-value).max(0.0));
     let mut out = Array2::zeros(correlations.dim());
-    out.axis_iter_mut(Axis(0))
-        .into_par_iter()
-        .zip(correlations.axis_iter(Axis(0)))
-        .for_each_init(
-            || (vec![0f32; features], vec![0f32; features]),
-            |(above, below), (mut g, p)| {
-                // A coefficient that starts at zero stays there, so all start above it.
-                for ((g, &p), feature) in g.iter_mut().zip(&p).zip(0..) {
-                    let own: f32 = gram[[feature, feature]];
-                    *g = (p.max(0.0) / own.max(EPSILON)).max(EPSILON);
-                }
-                let mut before = f64::INFINITY;
-                for _iteration in 0..steps.iterations {
-                    above.fill(0.0);
-                    below.fill(0.0);
-                    for (feature, &value) in g.iter().enumerate() {
-                        let (plus, minus) = (positive.row(feature), negative.row(feature));
-                        for ((above, below), (plus, minus)) in
-                            above.iter_mut().zip(below.iter_mut()).zip(plus.iter().zip(&minus))
-                        {
-                            *above += value * minus;
-                            *below += value * plus;
-                        }
-                    }
-                    let loss: f64 = g
-                        .iter()
-                        .zip(&p)
-                        .zip(above.iter().zip(below.iter()))
-                        .map(|((&g, &p), (&above, &below))| {
-                            f64::from(g) * (0.5 * f64::from(below - above) - f64::from(p))
-                        })
-                        .sum();
-                    if before - loss <= steps.tolerance * loss.abs() {
-                        break;
-                    }
-                    before = loss;
-                    for ((g, &p), (&above, &below)) in
-                        g.iter_mut().zip(&p).zip(above.iter().zip(below.iter()))
+    out.axis_iter_mut(Axis(0)).into_par_iter().zip(correlations.axis_iter(Axis(0))).for_each_init(
+        || (vec![0f32; features], vec![0f32; features]),
+        |(above, below), (mut g, p)| {
+            // A coefficient that starts at zero stays there, so all start above it.
+            for ((g, &p), feature) in g.iter_mut().zip(&p).zip(0..) {
+                let own: f32 = gram[[feature, feature]];
+                *g = (p.max(0.0) / own.max(EPSILON)).max(EPSILON);
+            }
+            let mut before = f64::INFINITY;
+            for _iteration in 0..steps.iterations {
+                above.fill(0.0);
+                below.fill(0.0);
+                for (feature, &value) in g.iter().enumerate() {
+                    let (plus, minus) = (positive.row(feature), negative.row(feature));
+                    for ((above, below), (plus, minus)) in
+                        above.iter_mut().zip(below.iter_mut()).zip(plus.iter().zip(&minus))
                     {
-                        let up = p.max(0.0) + above;
-                        let down = (-p).max(0.0) + below + EPSILON;
-                        *g *= (up / down).sqrt();
+                        *above += value * minus;
+                        *below += value * plus;
                     }
                 }
-            },
-        );
+                let loss: f64 = g
+                    .iter()
+                    .zip(&p)
+                    .zip(above.iter().zip(below.iter()))
+                    .map(|((&g, &p), (&above, &below))| {
+                        f64::from(g) * (0.5 * f64::from(below - above) - f64::from(p))
+                    })
+                    .sum();
+                if before - loss <= steps.tolerance * loss.abs() {
+                    break;
+                }
+                before = loss;
+                for ((g, &p), (&above, &below)) in
+                    g.iter_mut().zip(&p).zip(above.iter().zip(below.iter()))
+                {
+                    let up = p.max(0.0) + above;
+                    let down = (-p).max(0.0) + below + EPSILON;
+                    *g *= (up / down).sqrt();
+                }
+            }
+        },
+    );
     out
 }
 
@@ -256,7 +249,8 @@ mod tests {
     fn the_exact_solution_meets_the_optimality_conditions() {
         // Fewer units than features too: then many solutions share the least error.
         for (seed, features, units) in [(1, 12, 40), (2, 30, 35), (3, 20, 8)] {
-            let dictionary = Dictionary::new(random(features, units, seed), Encoding::NonNegativeExact);
+            let dictionary =
+                Dictionary::new(random(features, units, seed), Encoding::NonNegativeExact);
             let samples = random(50, units, seed + 10);
             let g = dictionary.encode(samples.view()).expect("encodes");
             assert!(g.iter().all(|&value| value >= 0.0));
@@ -264,7 +258,10 @@ mod tests {
             let slopes = error.dot(&dictionary.decoder.t());
             for (&value, &slope) in g.iter().zip(&slopes) {
                 assert!(slope > -1e-4, "seed {seed}: a coefficient should grow, slope {slope}");
-                assert!(value < 1e-5 || slope.abs() < 1e-4, "seed {seed}: {value} at slope {slope}");
+                assert!(
+                    value < 1e-5 || slope.abs() < 1e-4,
+                    "seed {seed}: {value} at slope {slope}"
+                );
             }
         }
     }

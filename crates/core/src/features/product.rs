@@ -22,7 +22,28 @@ pub fn product<T: faer::traits::ComplexField + ndarray::LinalgScalar>(
 /// # Panics
 /// When sizes differ or `out` has gaps: that is an error of the calling code.
 pub fn product_into<T: faer::traits::ComplexField + ndarray::LinalgScalar>(
+    out: ArrayViewMut2<'_, T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+) {
+    multiply(out, Accum::Replace, a, b);
+}
+
+/// Adds [`product`] to what is in `out`, which must be contiguous.
+///
+/// # Panics
+/// When sizes differ or `out` has gaps: that is an error of the calling code.
+pub fn add_product<T: faer::traits::ComplexField + ndarray::LinalgScalar>(
+    out: ArrayViewMut2<'_, T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+) {
+    multiply(out, Accum::Add, a, b);
+}
+
+fn multiply<T: faer::traits::ComplexField + ndarray::LinalgScalar>(
     mut out: ArrayViewMut2<'_, T>,
+    accumulate: Accum,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
 ) {
@@ -31,7 +52,7 @@ pub fn product_into<T: faer::traits::ComplexField + ndarray::LinalgScalar>(
     let (mut a_copy, mut b_copy) = (Vec::new(), Vec::new());
     matmul(
         MatMut::from_row_major_slice_mut(out, rows, columns),
-        Accum::Replace,
+        accumulate,
         matrix(a, &mut a_copy),
         matrix(b, &mut b_copy),
         T::one(),
@@ -69,5 +90,8 @@ mod tests {
         let part = product(a.slice(s![.., 1..4]), b.slice(s![1..4, ..]));
         assert_eq!(part, a.slice(s![.., 1..4]).dot(&b.slice(s![1..4, ..])));
         assert_eq!(product(a.slice(s![0..0, ..]), b.view()).dim(), (0, 4));
+        let mut sum = truth.clone();
+        add_product(sum.view_mut(), a.view(), b.view());
+        assert_eq!(sum, &truth * 2.0);
     }
 }

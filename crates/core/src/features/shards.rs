@@ -138,12 +138,7 @@ pub(super) fn open_shard(folder: &Path, shard: &Shard) -> Result<NumberFile> {
 
 /// # Errors
 /// Offsets that fall, features that do not exist or do not rise, or values that are not finite.
-pub(super) fn read_rows(
-    file: &NumberFile,
-    features: usize,
-    from: usize,
-    to: usize,
-) -> Result<Csr> {
+pub(super) fn read_rows(file: &NumberFile, features: usize, from: usize, to: usize) -> Result<Csr> {
     let csr = Csr::read(file, features, from, to)?;
     for pair in csr.starts.windows(2) {
         let row = &csr.indices[pair[0] as usize..pair[1] as usize];

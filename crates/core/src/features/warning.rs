@@ -47,7 +47,10 @@ impl fmt::Display for Warning {
                 write!(f, "{duplicates} of {samples} samples repeat another one")
             }
             Self::ManyFeatures { features, samples } => {
-                write!(f, "{features} features from {samples} samples; use at least five times as many samples")
+                write!(
+                    f,
+                    "{features} features from {samples} samples; use at least five times as many samples"
+                )
             }
             Self::NotConverged { iterations } => {
                 write!(f, "still improving after {iterations} iterations; allow more")

@@ -262,10 +262,15 @@ impl FeaturesWriter {
             activations.indexed_iter().find(|(_, value)| !value.is_finite())
         {
             return Err(Error::Diverged {
-                what: format!("the activation of feature {feature} for sample {}", place + row as u64),
+                what: format!(
+                    "the activation of feature {feature} for sample {}",
+                    place + row as u64
+                ),
                 found: f64::from(found),
                 step: 0,
-                help: Some("look at that sample's activity: it may be too large for f32".to_owned()),
+                help: Some(
+                    "look at that sample's activity: it may be too large for f32".to_owned(),
+                ),
             });
         }
         self.pending.push_dense(activations, 0.0);

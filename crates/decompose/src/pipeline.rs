@@ -1,0 +1,153 @@
+//! From a recording on disk to features on disk: hold out, fit, encode, measure, store.
+
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2};
+use nissl_core::features::{Dictionary, ExplainedVariance, Features, FeaturesPlan, FeaturesWriter};
+use nissl_core::recording::require_finite;
+use nissl_core::split::held_out;
+use nissl_core::store::{Existing, Provenance};
+use nissl_core::{Error, Progress, Recording, Result};
+use serde::Serialize;
+
+use crate::Method;
+
+/// What a run needs beside its method.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The fraction of sequences on which the dictionary is judged and not fitted, 0 to below 1.
+    pub held_out: f64,
+    /// The seed of the split and of the method, in place of the method's own.
+    pub seed: u64,
+    /// What to do when the output folder is already there.
+    pub existing: Existing,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { held_out: 0.1, seed: 0, existing: Existing::Refuse }
+    }
+}
+
+/// The settings that a manifest keeps.
+#[derive(Serialize)]
+struct Config<'a> {
+    decompose: &'a Method,
+    held_out: f64,
+}
+
+/// Finds features in `recording` and writes them to `out` with the activations of every sample.
+///
+/// The samples of some whole sequences are held out from the fit. A run that was cut off while it
+/// encoded goes on with the dictionary it had found.
+///
+/// # Errors
+/// Settings outside their range, activity that the method cannot work with, an output folder that
+/// is there, an interruption, or a failed file operation.
+pub fn decompose(
+    method: &Method,
+    recording: &Recording,
+    out: &Path,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Features> {
+    let &Options { held_out: fraction, seed, existing } = options;
+    if !(0.0..1.0).contains(&fraction) {
+        return Err(Error::setting("held_out", fraction, "0 or more and below 1"));
+    }
+    let method = method.clone().seeded(seed);
+    method.method().validate()?;
+    let split = held_out(&recording.sequences()?, fraction, seed);
+    let config = Config { decompose: &method, held_out: fraction };
+    let provenance = Provenance::here(&config, seed, "cpu").with_input(recording.path())?;
+    let tag = serde_json::to_value(&method)
+        .map_err(|error| Error::setting("method", error, "settings that JSON can hold"))?;
+    let mut plan = FeaturesPlan::new(recording.unit_table().clone(), tag, provenance);
+    plan.recording = Some(recording.input()?);
+    let mut writer = FeaturesWriter::create(out, &plan, existing, || {
+        method.method().fit(recording, &split.fit, progress)
+    })?;
+
+    let dictionary = writer.dictionary().clone();
+    let done = writer.committed() as usize;
+    let mut fit = Explained::new(recording.units());
+    let mut judged = Explained::new(recording.units());
+    let stage = progress.stage("encode", recording.samples() as u64, "samples");
+    let mut next_held_out = split.held_out.iter().copied().peekable();
+    for block in recording.blocks(block_rows(&dictionary)) {
+        if progress.interrupted() {
+            let kept = writer.suspend()?;
+            return Err(Error::Interrupted { done: format!("{kept} samples") });
+        }
+        let block = block?;
+        require_finite(&block)?;
+        let activations = dictionary.encode(block.activity.view())?;
+        let error = dictionary.reconstruct(activations.view())? - &block.activity;
+        for (row, (sample, error)) in
+            block.activity.rows().into_iter().zip(error.rows()).enumerate()
+        {
+            let held = next_held_out.next_if_eq(&(block.start + row)).is_some();
+            let side = if held { &mut judged } else { &mut fit };
+            side.add(sample.iter().zip(error.iter()));
+        }
+        if block.start >= done {
+            writer.push(activations.view())?;
+        }
+        stage.advance(block.activity.nrows() as u64);
+    }
+    writer.finish(ExplainedVariance { fit: fit.fraction(), held_out: judged.fraction() })
+}
+
+/// Samples encoded at once: tens of megabytes of them.
+fn block_rows(dictionary: &Dictionary) -> usize {
+    let widest = dictionary.units().max(dictionary.features()).max(1);
+    ((4 << 20) / widest).clamp(64, 8192)
+}
+
+/// Running sums for the explained variance.
+struct Explained {
+    samples: u64,
+    errors: f64,
+    squares: f64,
+    sums: Vec<f64>,
+}
+
+impl Explained {
+    fn new(units: usize) -> Self {
+        Self { samples: 0, errors: 0.0, squares: 0.0, sums: vec![0.0; units] }
+    }
+
+    fn add<'a>(&mut self, values: impl Iterator<Item = (&'a f32, &'a f32)>) {
+        self.samples += 1;
+        for ((&value, &error), sum) in values.zip(&mut self.sums) {
+            let value = f64::from(value);
+            *sum += value;
+            self.squares += value * value;
+            self.errors += f64::from(error) * f64::from(error);
+        }
+    }
+
+    /// `1 − Σ(x − x̂)² / Σ(x − mean)²`; `None` without samples or without variance.
+    fn fraction(&self) -> Option<f64> {
+        let count = self.samples as f64;
+        let variance = self.squares - self.sums.iter().map(|sum| sum * sum / count).sum::<f64>();
+        (self.samples > 0 && variance > 1e-12 * self.squares).then(|| 1.0 - self.errors / variance)
+    }
+}
+
+/// The explained variance of a dictionary on `samples` `[sample, unit]`, as in the manifest.
+///
+/// # Errors
+/// As [`Dictionary::encode`].
+pub fn explained_variance(
+    dictionary: &Dictionary,
+    samples: ArrayView2<'_, f32>,
+) -> Result<Option<f64>> {
+    let activations: Array2<f32> = dictionary.encode(samples)?;
+    let error = dictionary.reconstruct(activations.view())? - &samples;
+    let mut sums = Explained::new(samples.ncols());
+    for (sample, error) in samples.rows().into_iter().zip(error.rows()) {
+        sums.add(sample.iter().zip(error.iter()));
+    }
+    Ok(sums.fraction())
+}

@@ -1,0 +1,159 @@
+//! Semi-nonnegative matrix factorisation with winner-take-all: sparse signed groups of units.
+//!
+//! `A ≈ Z Y`, `A` `[unit, sample]`, `Z` signed and sparse, `Y = Gᵀ ≥ 0`; loss `‖A − Z Y‖²`.
+//! One iteration: `Z ← A G (GᵀG + λI)⁻¹`; keep the `⌈p d⌉` largest of each column of `Z`; move the
+//! norm of each column of `G` to `Z`; with `P = AᵀZ`, `Q = ZᵀZ`,
+//! `G ← G ∘ √((P⁺ + G Q⁻) / (P⁻ + G Q⁺ + 10⁻⁶))`. The best iterate of the best restart is kept.
+//!
+//! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, §3; Ding, Li, Jordan 2010, §3.2.
+//! Differs: ties in winner-take-all go to the lower unit; the tolerance is relative to `‖A‖²`;
+//! several restarts; the columns of `Z` have unit norm in the end; new samples are encoded by
+//! non-negative least squares, for which the paper has no rule.
+//! Memory: `[k, sample]` coefficients, five `[k, unit]` matrices and the activity up to the bound,
+//! else two tiles.
+
+mod factorise;
+mod initial;
+mod sparsity;
+mod winners;
+
+use nissl_core::features::{Decompose, Dictionary, Encoding, Warning};
+use nissl_core::{Error, Progress, Recording, Result};
+use serde::{Deserialize, Serialize};
+
+pub use initial::Initial;
+pub use sparsity::Sparsity;
+
+use crate::activity::Activity;
+
+/// Hyperparameters of semi-nonnegative matrix factorisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snmf {
+    /// Features, 1 to the smaller of samples and units (the paper: 50 to 400)
+    #[arg(short, long, default_value_t = Snmf::default().k)]
+    pub k: usize,
+    /// Units kept in a feature: a fraction such as 0.01 or 1%, or a whole number of units (p)
+    #[arg(long, default_value_t = Snmf::default().sparsity)]
+    pub sparsity: Sparsity,
+    /// Iterations of a restart at most, at least 1
+    #[arg(long, default_value_t = Snmf::default().iterations)]
+    pub iterations: usize,
+    /// Iterations without improvement after which a restart ends, at least 1
+    #[arg(long, default_value_t = Snmf::default().patience)]
+    pub patience: usize,
+    /// Decrease of the loss that counts as improvement, relative to ‖A‖²
+    #[arg(long, default_value_t = Snmf::default().tolerance)]
+    pub tolerance: f64,
+    /// Runs from other starts, of which the one of lowest loss is kept, at least 1
+    #[arg(long, default_value_t = Snmf::default().restarts)]
+    pub restarts: usize,
+    /// Where a restart begins
+    #[arg(long, value_enum, default_value_t)]
+    pub initial: Initial,
+    /// Added to the diagonal of GᵀG, above 0 (λ)
+    #[arg(long, default_value_t = Snmf::default().ridge)]
+    pub ridge: f64,
+    /// Activity up to this size is held in memory, else read anew in each iteration (MiB)
+    #[arg(long = "memory", value_name = "MIB", default_value_t = Snmf::default().memory_mib)]
+    pub memory_mib: usize,
+    /// The seed of every draw; set by the run
+    #[arg(skip)]
+    pub seed: u64,
+}
+
+impl Default for Snmf {
+    fn default() -> Self {
+        Self {
+            k: 100,
+            sparsity: Sparsity::Fraction(0.01),
+            iterations: 200_000,
+            patience: 1500,
+            tolerance: 1e-6,
+            restarts: 4,
+            initial: Initial::Mixed,
+            ridge: 1e-6,
+            memory_mib: 2048,
+            seed: 42,
+        }
+    }
+}
+
+impl Decompose for Snmf {
+    fn name(&self) -> &'static str {
+        "snmf"
+    }
+
+    fn validate(&self) -> Result<()> {
+        let counts = [
+            ("k", self.k),
+            ("iterations", self.iterations),
+            ("patience", self.patience),
+            ("restarts", self.restarts),
+        ];
+        for (field, value) in counts {
+            if value == 0 {
+                return Err(Error::setting(field, 0, "at least 1"));
+            }
+        }
+        if !(0.0..1.0).contains(&self.tolerance) {
+            return Err(Error::setting("tolerance", self.tolerance, "0 or more and below 1"));
+        }
+        if !(self.ridge > 0.0 && self.ridge.is_finite()) {
+            return Err(Error::setting("ridge", self.ridge, "above 0"));
+        }
+        self.sparsity.validate()
+    }
+
+    fn fit(
+        &self,
+        recording: &Recording,
+        rows: &[usize],
+        progress: &Progress,
+    ) -> Result<Dictionary> {
+        let mut runs = self.fit_restarts(recording, rows, progress)?;
+        let losses = runs.first().map(|run| run.restarts.clone()).unwrap_or_default();
+        let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]));
+        Ok(runs.swap_remove(best.unwrap_or(0)))
+    }
+}
+
+impl Snmf {
+    /// As [`Decompose::fit`], with the dictionary of every restart: `restarts` holds the lowest
+    /// losses of all of them, in order.
+    ///
+    /// # Errors
+    /// As [`Decompose::fit`].
+    pub fn fit_restarts(
+        &self,
+        recording: &Recording,
+        rows: &[usize],
+        progress: &Progress,
+    ) -> Result<Vec<Dictionary>> {
+        self.validate()?;
+        let activity = Activity::read(recording, rows, self.memory_mib, progress)?;
+        activity.require_enough(self.k)?;
+        let kept = self.sparsity.units(activity.units())?;
+        let mut runs = Vec::with_capacity(self.restarts);
+        for restart in 0..self.restarts {
+            let start = self.initial.start(&activity, self, restart, progress)?;
+            runs.push(factorise::run(&activity, self, kept, start, progress)?);
+        }
+        let losses: Vec<f64> = runs.iter().map(|run| run.lowest).collect();
+        let warnings = activity.warnings(self.k);
+        Ok(runs
+            .into_iter()
+            .map(|run| {
+                let mut dictionary = Dictionary::new(run.features, Encoding::NonNegativeExact);
+                dictionary.loss = run.loss;
+                dictionary.restarts.clone_from(&losses);
+                dictionary.warnings.clone_from(&warnings);
+                if !run.converged {
+                    let iterations = self.iterations;
+                    dictionary.warnings.push(Warning::NotConverged { iterations });
+                }
+                dictionary
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,147 @@
+//! Winner-take-all, and products with what it leaves.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+/// The units that each feature keeps, ascending, with their values.
+pub(super) struct Winners {
+    kept: usize,
+    /// `[feature, kept]`
+    units: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Winners {
+    pub(super) fn new(features: usize, kept: usize) -> Self {
+        Self { kept, units: vec![0; features * kept], values: vec![0.0; features * kept] }
+    }
+
+    /// Keeps the entries of largest magnitude in each row of `features` `[feature, unit]`, the
+    /// lower unit on ties, and sets all others to zero.
+    pub(super) fn take(&mut self, features: &mut Array2<f32>) {
+        let kept = self.kept;
+        let width = features.ncols();
+        let all = features.axis_iter_mut(Axis(0)).into_par_iter();
+        all.zip(self.units.par_chunks_mut(kept))
+            .zip(self.values.par_chunks_mut(kept))
+            .for_each_init(
+                || Vec::with_capacity(width),
+                |order: &mut Vec<u32>, ((mut row, units), values)| {
+                    order.clear();
+                    order.extend(0..width as u32);
+                    if kept < width {
+                        order.select_nth_unstable_by(kept - 1, |&a, &b| {
+                            let size = |unit: u32| row[unit as usize].abs();
+                            size(b).total_cmp(&size(a)).then(a.cmp(&b))
+                        });
+                        order.truncate(kept);
+                        order.sort_unstable();
+                    }
+                    for ((unit, value), &winner) in
+                        units.iter_mut().zip(values.iter_mut()).zip(&*order)
+                    {
+                        *unit = winner;
+                        *value = row[winner as usize];
+                    }
+                    row.fill(0.0);
+                    for (&unit, &value) in units.iter().zip(values.iter()) {
+                        row[unit as usize] = value;
+                    }
+                },
+            );
+    }
+
+    /// Multiplies each feature by its factor, here and in the dense `features`.
+    pub(super) fn scale(&mut self, factors: &[f32], features: &mut Array2<f32>) {
+        let rows = self.units.chunks(self.kept).zip(self.values.chunks_mut(self.kept));
+        for (((units, values), &factor), mut row) in rows.zip(factors).zip(features.rows_mut()) {
+            for (&unit, value) in units.iter().zip(values) {
+                *value *= factor;
+                row[unit as usize] = *value;
+            }
+        }
+    }
+
+    /// Inner products of all features `[feature, feature]`, summed in f64.
+    pub(super) fn gram(&self, features: &Array2<f32>, out: &mut Array2<f64>) {
+        let rows = self.units.par_chunks(self.kept).zip(self.values.par_chunks(self.kept));
+        out.axis_iter_mut(Axis(0)).into_par_iter().zip(rows).for_each(
+            |(mut out, (units, values))| {
+                for (out, other) in out.iter_mut().zip(features.rows()) {
+                    *out = units
+                        .iter()
+                        .zip(values)
+                        .map(|(&unit, &value)| f64::from(value) * f64::from(other[unit as usize]))
+                        .sum();
+                }
+            },
+        );
+    }
+
+    /// Inner products of features and samples `[feature, sample]` of a tile `[unit, sample]`:
+    /// sums of the rows of the kept units.
+    pub(super) fn correlate(&self, tile: ArrayView2<'_, f32>, out: &mut [f32]) {
+        /// Samples summed at once: the sums stay in registers.
+        const LANES: usize = 64;
+        let samples = tile.ncols();
+        let flat = tile.to_slice().expect("tiles have contiguous rows");
+        let rows = self.units.par_chunks(self.kept).zip(self.values.par_chunks(self.kept));
+        out.par_chunks_mut(samples).zip(rows).for_each(|(out, (units, values))| {
+            for (number, out) in out.chunks_mut(LANES).enumerate() {
+                let first = number * LANES;
+                let width = out.len();
+                let mut sums = [0f32; LANES];
+                for (&unit, &value) in units.iter().zip(values) {
+                    let begin = unit as usize * samples + first;
+                    let line = &flat[begin..begin + width];
+                    if let Ok(line) = <&[f32; LANES]>::try_from(line) {
+                        for (sum, &x) in sums.iter_mut().zip(line) {
+                            *sum += value * x;
+                        }
+                    } else {
+                        for (sum, &x) in sums.iter_mut().zip(line) {
+                            *sum += value * x;
+                        }
+                    }
+                }
+                out.copy_from_slice(&sums[..width]);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn ties_go_to_the_lower_unit_and_exactly_as_many_stay() {
+        let mut features = array![[1.0f32, -1.0, 0.5, 1.0, -2.0], [0.0, 0.0, 0.0, 0.0, 0.0]];
+        let mut winners = Winners::new(2, 3);
+        winners.take(&mut features);
+        assert_eq!(features.row(0).to_vec(), [1.0, -1.0, 0.0, 0.0, -2.0]);
+        assert_eq!(winners.units, [0, 1, 4, 0, 1, 2]);
+    }
+
+    #[test]
+    fn sparse_products_equal_dense_ones() {
+        let mut features =
+            Array2::from_shape_fn((3, 20), |(f, u)| ((f * 31 + u * 17) % 23) as f32 - 11.0);
+        let tile = Array2::from_shape_fn((20, 150), |(u, s)| ((u * 7 + s * 3) % 13) as f32 - 6.0);
+        let mut winners = Winners::new(3, 5);
+        winners.take(&mut features);
+        assert!(
+            features.rows().into_iter().all(|row| row.iter().filter(|v| **v != 0.0).count() == 5)
+        );
+        winners.scale(&[1.0, 2.0, 0.5], &mut features);
+        let mut out = vec![0.0; 3 * 150];
+        winners.correlate(tile.view(), &mut out);
+        let dense = features.dot(&tile);
+        assert_eq!(out, dense.iter().copied().collect::<Vec<_>>());
+        let mut gram = Array2::zeros((3, 3));
+        winners.gram(&features, &mut gram);
+        assert_eq!(gram, features.dot(&features.t()).mapv(f64::from));
+    }
+}

@@ -1,0 +1,6 @@
+//! The methods against planted truth and closed forms, and the way from disk to disk.
+
+mod harness;
+mod methods;
+mod pipeline;
+mod snmf;
