@@ -361,7 +361,7 @@ impl ExamplesWriter {
     pub fn push(&mut self, feature: usize, examples: &[Example]) -> Result<()> {
         self.pending.extend(examples.iter().map(|example| (feature as u32, example.clone())));
         self.features += 1;
-        if self.features % FEATURES_IN_GROUP == 0 { self.flush() } else { Ok(()) }
+        if self.features.is_multiple_of(FEATURES_IN_GROUP) { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {

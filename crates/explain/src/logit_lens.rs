@@ -289,7 +289,7 @@ mod tests {
     fn equal_logits_go_by_token_and_a_flat_row_has_no_peak() {
         let found = greatest(&[1.0, 3.0, 3.0, 0.0], 2);
         assert_eq!(found.tokens, [(1, 3.0), (2, 3.0)]);
-        assert_eq!(greatest(&[2.0; 5], 3).peak, 0.0);
+        assert!(greatest(&[2.0; 5], 3).peak.abs() < 1e-6);
         let mut peaked = vec![0.0; 1000];
         peaked[7] = 1.0;
         assert!(greatest(&peaked, 1).stands_out(1000));

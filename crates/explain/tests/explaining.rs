@@ -136,7 +136,7 @@ fn same(example: &Example, text: &Text, feature: usize) {
     let sample = example.sample as usize;
     assert_eq!(example.sequence as usize, sample / LENGTH);
     assert_eq!(example.position as usize, sample % LENGTH);
-    assert_eq!(example.activation, text.activations[[sample, feature]]);
+    assert_eq!([example.activation], [text.activations[[sample, feature]]]);
     let start = (sample - example.focus).max(sample / LENGTH * LENGTH);
     assert_eq!(start, sample.saturating_sub(15).max(sample / LENGTH * LENGTH));
     let end = (sample + 16).min((sample / LENGTH + 1) * LENGTH);
@@ -161,7 +161,9 @@ fn examples_are_the_strongest_samples_with_their_own_windows() {
         let strongest: Vec<usize> =
             examples.iter().filter(|e| e.quantile == 0).map(|e| e.sample as usize).collect();
         assert_eq!(strongest, order[..order.len().min(25)]);
-        examples.iter().for_each(|example| same(example, &text, feature));
+        for example in examples {
+            same(example, &text, feature);
+        }
         if feature == DEAD {
             assert!(examples.is_empty());
             continue;
@@ -290,7 +292,9 @@ fn parts_of_sites_and_several_sites_add_up() {
     // Ten units in the middle of a site stand where they stand there.
     let some: Vec<usize> = (20..30).collect();
     let mut masked = Array2::zeros((2, UNITS));
-    some.iter().for_each(|&unit| masked.column_mut(unit).assign(&first.column(unit)));
+    for &unit in &some {
+        masked.column_mut(unit).assign(&first.column(unit));
+    }
     let part = residual_directions(&network, first.select(Axis(1), &some).view(), &mlp.take(&some));
     let whole = residual_directions(&network, masked.view(), &mlp).expect("fits");
     assert_eq!(rows(part.expect("fits")), rows(whole));
@@ -319,7 +323,8 @@ fn everything_is_written_beside_the_features() {
     let (features, recording) = stored(folder.path(), &tokens, &activity, dictionary, &codes);
     let run = || {
         let settings = Explain { parts: 3, ..Explain::default() };
-        all(&features, &recording, Some(&network), &settings, &Progress::silent()).expect("explains")
+        all(&features, &recording, Some(&network), &settings, &Progress::silent())
+            .expect("explains")
     };
     let explained = run();
     assert_eq!(explained, run());

@@ -16,6 +16,7 @@ use nissl_core::{Error, Progress, Recording, Result, Site};
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::{losses, sequences_at_once};
+use crate::scores::Score;
 use crate::strength::unit_length;
 use crate::truth::Truth;
 
@@ -60,7 +61,7 @@ pub struct Ablate {
     #[arg(long, default_value_t = Ablate::default().resamples)]
     pub resamples: usize,
     /// Seed of the resamples
-    #[arg(long, default_value_t = Ablate::default().seed)]
+    #[arg(skip)]
     pub seed: u64,
 }
 
@@ -100,6 +101,26 @@ pub struct Ablated {
     pub sequences: usize,
     /// For each concept, in the order of the truth.
     pub concepts: Vec<ConceptLoss>,
+}
+
+/// The scorer's name in `scores.parquet`.
+pub const SCORER: &str = "ablation";
+
+impl Ablated {
+    /// The rows of `scores.parquet`: for each concept with tokens the difference in nats, beside 0.
+    pub fn scores(&self, feature: u32) -> Vec<Score> {
+        let row = |found: &ConceptLoss| Score {
+            feature,
+            scorer: SCORER.to_owned(),
+            score: found.difference,
+            low: found.low,
+            high: found.high,
+            n: found.tokens as u64,
+            baseline: 0.0,
+            config: serde_json::json!({"concept": found.concept}).to_string(),
+        };
+        self.concepts.iter().filter(|found| found.tokens > 0).map(row).collect()
+    }
 }
 
 /// The effect of one ablation on one concept.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::continuation::continue_prompt;
 use crate::likelihood::losses;
+use crate::scores::Score;
 use crate::strength::{Response, Sign, StrengthMatch};
 
 /// Hyperparameters of concept steering.
@@ -47,7 +48,7 @@ pub struct Steer {
     #[arg(long, default_value_t = Steer::default().controls)]
     pub controls: usize,
     /// Seed of every draw
-    #[arg(long, default_value_t = Steer::default().seed)]
+    #[arg(skip)]
     pub seed: u64,
 }
 
@@ -124,6 +125,31 @@ impl Steered {
     pub fn control_score(&self) -> f64 {
         let greatest = |curve: &Vec<Point>| best(curve).map_or(0.0, |at| curve[at].score);
         self.controls.iter().map(greatest).sum::<f64>() / self.controls.len() as f64
+    }
+}
+
+/// The scorer's name in `scores.parquet`.
+pub const SCORER: &str = "steering";
+
+impl Steered {
+    /// The row of `scores.parquet`: the greatest score, beside that of the controls.
+    pub fn to_score(&self, feature: u32, concept: &str) -> Score {
+        let best = self.best.map(|best| &self.curve[best]);
+        let config = serde_json::json!({
+            "concept": concept,
+            "sign": best.map(|best| best.sign.symbol()),
+            "kl": best.map(|best| best.target),
+        });
+        Score {
+            feature,
+            scorer: SCORER.to_owned(),
+            score: self.score(),
+            low: f64::NAN,
+            high: f64::NAN,
+            n: self.plain.len() as u64,
+            baseline: self.control_score(),
+            config: config.to_string(),
+        }
     }
 }
 
@@ -282,8 +308,8 @@ mod tests {
 
     #[test]
     fn a_text_without_the_concept_or_without_sense_scores_nothing() {
-        assert_eq!(harmonic_mean(0.0, 2.0), 0.0);
-        assert_eq!(harmonic_mean(2.0, 0.0), 0.0);
+        assert!(harmonic_mean(0.0, 2.0).abs() < 1e-12);
+        assert!(harmonic_mean(2.0, 0.0).abs() < 1e-12);
         assert!((harmonic_mean(1.0, 2.0) - 4.0 / 3.0).abs() < 1e-12);
         let mut point = Point {
             sign: Sign::Plus,

@@ -54,7 +54,8 @@ fn planted(seed: u64, noise: f32) -> Planted {
 }
 
 fn matched(planted: &Planted, settings: &TruthMatch) -> Matches {
-    let split = held_out(&planted.sequences, settings.held_out, settings.seed);
+    let fraction = settings.held_out.unwrap_or(0.2);
+    let split = held_out(&planted.sequences, fraction, settings.seed);
     matched_on(planted, &split, settings)
 }
 
@@ -68,7 +69,7 @@ fn matched_on(planted: &Planted, split: &Split, settings: &TruthMatch) -> Matche
 }
 
 fn quick() -> TruthMatch {
-    TruthMatch { resamples: 100, held_out: 0.4, least: 10, ..TruthMatch::default() }
+    TruthMatch { resamples: 100, held_out: Some(0.4), least: 10, ..TruthMatch::default() }
 }
 
 #[test]
@@ -88,7 +89,8 @@ fn every_planted_feature_is_found_with_its_concept() {
         }
         // What noise happens to match on one side does not hold on the other.
         for noise in (0..FEATURES).filter(|feature| feature % 3 != 1) {
-            assert!(!(found.features[noise].auroc > 0.65), "{:?}", found.features[noise]);
+            let area = found.features[noise].auroc;
+            assert!(area.is_nan() || area <= 0.65, "{:?}", found.features[noise]);
         }
     }
 }
@@ -101,7 +103,7 @@ fn a_shuffled_truth_is_not_recovered_though_choices_look_good_where_they_were_ma
             labels.shuffle(&mut rng(seed, 8));
         }
         // Few samples to fit make the best of many features look better than it is.
-        let settings = TruthMatch { held_out: 0.8, seed, ..quick() };
+        let settings = TruthMatch { held_out: Some(0.8), seed, ..quick() };
         let found = matched(&planted, &settings);
         assert_eq!(found.recovered, 0);
         assert!((found.mean_auroc - 0.5).abs() < 0.03, "{}", found.mean_auroc);
@@ -199,10 +201,10 @@ proptest! {
         order.shuffle(&mut rng(seed, 10));
         planted.activations = planted.activations.select(Axis(1), &order);
         let after = matched(&planted, &TruthMatch { resamples: 10, ..quick() });
-        prop_assert_eq!(before.mean_auroc, after.mean_auroc);
+        prop_assert!((before.mean_auroc - after.mean_auroc).abs() < 1e-12);
         for (old, new) in before.concepts.iter().zip(&after.concepts) {
             prop_assert_eq!(old.auroc.feature, order[new.auroc.feature]);
-            prop_assert_eq!(old.f1.held_out, new.f1.held_out);
+            prop_assert!((old.f1.held_out - new.f1.held_out).abs() < 1e-12);
         }
     }
 }

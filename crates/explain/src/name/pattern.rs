@@ -112,6 +112,28 @@ impl Pattern {
         }
     }
 
+    /// A list of several tokens with those added that stand there in two or more of `examples`.
+    pub(super) fn widened(self, examples: &[&Example]) -> Self {
+        let widen = |back: usize, mut tokens: Vec<String>| {
+            let there: Vec<String> =
+                examples.iter().filter_map(|example| token_before(example, back)).collect();
+            for token in commonest(there.iter().cloned()) {
+                let count = there.iter().filter(|other| **other == token).count();
+                if count >= 2 && tokens.len() < TOKENS && !tokens.contains(&token) {
+                    tokens.push(token);
+                }
+            }
+            tokens
+        };
+        match self {
+            Self::Token(tokens) if tokens.len() > 1 => Self::Token(widen(0, tokens)),
+            Self::Before { back, tokens } if tokens.len() > 1 => {
+                Self::Before { back, tokens: widen(back, tokens) }
+            }
+            other => other,
+        }
+    }
+
     /// How often any sample would show it, if feature and pattern had nothing to do with each other.
     pub(super) fn chance(&self, background: &Background) -> f64 {
         let sum = |tokens: &[String]| tokens.iter().map(|token| background.share_of(token)).sum();

@@ -33,9 +33,10 @@ use crate::strength::Sign;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct TruthMatch {
-    /// Share of the sequences on which choices are scored, above 0, below 1
-    #[arg(long, default_value_t = TruthMatch::default().held_out)]
-    pub held_out: f64,
+    /// Share of the sequences on which choices are scored, above 0, below 1; without it those
+    /// that the decomposition held out, or else one fifth
+    #[arg(long)]
+    pub held_out: Option<f64>,
     /// Positive and negative samples that a concept needs on either side, 1 or more
     #[arg(long, default_value_t = TruthMatch::default().least)]
     pub least: usize,
@@ -46,13 +47,13 @@ pub struct TruthMatch {
     #[arg(long, default_value_t = TruthMatch::default().resamples)]
     pub resamples: usize,
     /// Seed of the split and of the resamples
-    #[arg(long, default_value_t = TruthMatch::default().seed)]
+    #[arg(skip)]
     pub seed: u64,
 }
 
 impl Default for TruthMatch {
     fn default() -> Self {
-        Self { held_out: 0.2, least: 20, bar: 0.9, resamples: 500, seed: 0 }
+        Self { held_out: None, least: 20, bar: 0.9, resamples: 500, seed: 0 }
     }
 }
 
@@ -61,8 +62,8 @@ impl TruthMatch {
     /// A value outside its range.
     pub fn validate(&self) -> Result<()> {
         let &Self { held_out, least, bar, resamples, .. } = self;
-        if !(held_out > 0.0 && held_out < 1.0) {
-            return Err(Error::setting("held_out", held_out, "above 0, below 1"));
+        if let Some(fraction) = held_out.filter(|fraction| !(*fraction > 0.0 && *fraction < 1.0)) {
+            return Err(Error::setting("held_out", fraction, "above 0, below 1"));
         }
         if !(0.0..=1.0).contains(&bar) {
             return Err(Error::setting("bar", bar, "0 to 1"));
@@ -75,6 +76,17 @@ impl TruthMatch {
         Ok(())
     }
 
+    /// The samples to choose on and those to score on, as the decomposition split them when it did.
+    fn split(&self, features: &Features, sequences: &[u32]) -> Split {
+        let provenance = &features.manifest().provenance;
+        let theirs = provenance.config["held_out"].as_f64().filter(|fraction| *fraction > 0.0);
+        match (self.held_out, theirs) {
+            (Some(fraction), _) => held_out(sequences, fraction, self.seed),
+            (None, Some(fraction)) => held_out(sequences, fraction, provenance.seed),
+            (None, None) => held_out(sequences, HELD_OUT, self.seed),
+        }
+    }
+
     fn bootstrap(&self) -> Bootstrap {
         Bootstrap { resamples: self.resamples, level: 0.95, seed: self.seed }
     }
@@ -83,6 +95,8 @@ impl TruthMatch {
 /// Activations of some features `[sample, feature]`, given their numbers.
 pub type Columns<'a> = dyn Fn(&[usize]) -> Result<Array2<f32>> + 'a;
 
+/// The share of sequences that is held out where nothing says otherwise.
+const HELD_OUT: f64 = 0.2;
 /// Samples × features held at once.
 const VALUES_AT_ONCE: usize = 64 << 20;
 
@@ -107,7 +121,7 @@ pub fn match_features(
         ));
     }
     let sequences = recording.sequences()?;
-    let split = held_out(&sequences, settings.held_out, settings.seed);
+    let split = settings.split(features, &sequences);
     let truth = Truth::of(recording)?;
     let columns = |wanted: &[usize]| features.columns(wanted);
     match_columns(features.features(), &columns, &truth, &sequences, &split, settings, progress)
