@@ -181,6 +181,12 @@ impl NumberFile {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
+    /// The type of an array and the byte of the file at which it begins, when it is there.
+    pub fn place(&self, name: &str) -> Option<(Dtype, u64)> {
+        let info = self.header.info(name)?;
+        Some((info.dtype, self.data_starts + info.data_offsets.0 as u64))
+    }
+
     fn info(&self, name: &str) -> Result<&TensorInfo> {
         self.header.info(name).ok_or_else(|| {
             Error::file(&self.path, "tensors", self.names().join(", "), format!("`{name}` among them"))
