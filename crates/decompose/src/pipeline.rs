@@ -144,7 +144,7 @@ pub fn explained_variance(
     samples: ArrayView2<'_, f32>,
 ) -> Result<Option<f64>> {
     let activations: Array2<f32> = dictionary.encode(samples)?;
-    let error = dictionary.reconstruct(activations.view())? - &samples;
+    let error = dictionary.reconstruct(activations.view())? - samples;
     let mut sums = Explained::new(samples.ncols());
     for (sample, error) in samples.rows().into_iter().zip(error.rows()) {
         sums.add(sample.iter().zip(error.iter()));

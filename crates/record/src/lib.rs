@@ -1,1 +1,10 @@
 //! From a network and data, or a foreign file, to a Recording.
+
+pub mod export;
+pub mod import;
+pub mod network;
+pub mod text;
+pub mod world;
+
+pub use network::{Dtype, RecordNetwork, record};
+pub use text::{Document, Documents, documents};

@@ -15,9 +15,9 @@ fn translations_share_their_meaning() {
     let world = world(20_000, 1);
     // For each meaning and language the concepts, whatever their order.
     let mut sentences: BTreeMap<u32, BTreeMap<&str, Vec<u128>>> = BTreeMap::new();
-    let kept = lexical.iter().fold(Concepts::EMPTY, |all, name| {
-        all.with(Concepts::named(name).expect("a concept"))
-    });
+    let kept = lexical
+        .iter()
+        .fold(Concepts::EMPTY, |all, name| all.with(Concepts::named(name).expect("a concept")));
     let kept = Concepts::named("negated").expect("a concept").with(kept).bits();
     for story in world.stories() {
         for token in &story.tokens {

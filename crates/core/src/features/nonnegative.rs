@@ -100,9 +100,10 @@ impl Problem {
             if curvature <= 0.0 || (value == 0.0 && slope >= 0.0) {
                 continue;
             }
-            let step = (-slope / curvature).max(-value);
+            let next = (value - slope / curvature).max(0.0);
+            let step = next - value;
             worst = worst.max((step * curvature).abs());
-            self.g[feature] = if step == -value { 0.0 } else { value + step };
+            self.g[feature] = next;
             for (slope, q) in self.gradient.iter_mut().zip(&curvatures) {
                 *slope += step * q;
             }

@@ -105,8 +105,8 @@ impl Features {
                     let last = rows[done + count - 1];
                     let csr = read_rows(&file, self.features(), first - start, last + 1 - start)?;
                     let block = csr.to_dense();
-                    for at in done..done + count {
-                        out.row_mut(at).assign(&block.slice(s![rows[at] - first, ..]));
+                    for (at, &row) in (done..).zip(&rows[done..done + count]) {
+                        out.row_mut(at).assign(&block.slice(s![row - first, ..]));
                     }
                     done += count;
                 }

@@ -56,7 +56,7 @@ fn planted_features_are_found_and_what_should_fail_fails() {
         let pca = fit(&Pca { k: FEATURES, ..Pca::default() }, &planted);
         others[0] += recovered(&planted.features, &pca.decoder) / 3.0;
         let elsewhere = world(seed + 100);
-        assert_eq!(recovered(&elsewhere.features, &found.decoder), 0.0, "seed {seed}");
+        assert!(recovered(&elsewhere.features, &found.decoder) < 0.01, "seed {seed}");
         let everything =
             Snmf { seed, restarts: 1, initial: Initial::Random, ..small(Sparsity::Fraction(1.0)) };
         others[1] += recovered(&planted.features, &fit(&everything, &planted).decoder) / 3.0;

@@ -14,15 +14,39 @@ pub(super) struct Cut {
     pub(super) threshold: f32,
 }
 
-/// The best cut of `values` `[sample]` for each concept; of equal ones the highest threshold.
-pub(super) fn best(values: &[f32], carried: &Carried) -> Vec<Cut> {
-    let mut stored: Vec<(f32, u32)> =
-        values.iter().zip(0..).filter(|(value, _)| **value != 0.0).map(|(v, s)| (*v, s)).collect();
-    stored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    let zeros = values.len() - stored.len();
+/// The values of a feature that are not 0, descending, with their samples.
+pub(super) struct Ranked {
+    stored: Vec<(f32, u32)>,
+    samples: usize,
+}
+
+impl Ranked {
+    /// Of `values` `[sample]`.
+    pub(super) fn new(values: &[f32]) -> Self {
+        let all = values.iter().zip(0..);
+        let mut stored: Vec<(f32, u32)> =
+            all.filter(|(value, _)| **value != 0.0).map(|(v, s)| (*v, s)).collect();
+        stored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        Self { stored, samples: values.len() }
+    }
+
+    /// Of the same values negated.
+    pub(super) fn negated(mut self) -> Self {
+        self.stored.reverse();
+        for (value, _) in &mut self.stored {
+            *value = -*value;
+        }
+        self
+    }
+}
+
+/// The best cut of a feature for each concept; of equal ones the highest threshold.
+pub(super) fn best(ranked: &Ranked, carried: &Carried) -> Vec<Cut> {
+    let Ranked { stored, samples } = ranked;
+    let zeros = samples - stored.len();
     let mut among_zeros = carried.positives.clone();
     if zeros > 0 {
-        for &(_, sample) in &stored {
+        for &(_, sample) in stored {
             carried.of(sample).iter().for_each(|&concept| among_zeros[concept as usize] -= 1);
         }
     }
@@ -104,7 +128,13 @@ mod tests {
                 .collect();
             let views: Vec<&[bool]> = labels.iter().map(Vec::as_slice).collect();
             let rows: Vec<usize> = (0..values.len()).collect();
-            let found = best(&values, &Carried::new(&views, &rows));
+            let carried = Carried::new(&views, &rows);
+            let found = best(&Ranked::new(&values), &carried);
+            let turned: Vec<f32> = values.iter().map(|value| -value).collect();
+            prop_assert_eq!(
+                best(&Ranked::new(&values).negated(), &carried),
+                best(&Ranked::new(&turned), &carried)
+            );
             for (cut, labels) in found.iter().zip(&labels) {
                 let alone = best_f1(&values, labels);
                 if alone.f1.is_nan() {

@@ -264,7 +264,8 @@ impl Judged {
             .into_iter()
             .map(|area| choice(Sign::Plus, f32::NAN, area))
             .collect();
-        let mut detect: Vec<Choice> = cut::best(&fit, &sides.fit_carried)
+        let ranked = cut::Ranked::new(&fit);
+        let mut detect: Vec<Choice> = cut::best(&ranked, &sides.fit_carried)
             .into_iter()
             .map(|cut| choice(Sign::Plus, cut.threshold, cut.f1))
             .collect();
@@ -274,8 +275,7 @@ impl Judged {
                     *rank = choice(Sign::Minus, f32::NAN, 1.0 - rank.fit);
                 }
             }
-            let turned: Vec<f32> = fit.iter().map(|value| -value).collect();
-            let cuts = cut::best(&turned, &sides.fit_carried);
+            let cuts = cut::best(&ranked.negated(), &sides.fit_carried);
             for (detect, cut) in detect.iter_mut().zip(cuts) {
                 if cut.f1 > detect.fit {
                     *detect = choice(Sign::Minus, cut.threshold, cut.f1);

@@ -29,8 +29,9 @@ const SENTENCES: u64 = 8;
 const COLOURED: f64 = 0.4;
 
 /// A language of the aligned stories.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[derive(clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// English
@@ -135,10 +136,12 @@ pub(super) fn tell(seed: u64, index: u64, languages: &[Language]) -> Story {
     for sentence in 0..SENTENCES {
         let meaning = draw(&mut rng);
         let first = told.len();
-        for (phrases, chosen) in sentence_of(language, &meaning) {
-            tell_phrase(&phrases, chosen, sentence as u32, &mut told);
+        let mut pending = Vec::new();
+        let row = sentence_of(language, &meaning);
+        for (at, phrase) in row.iter().enumerate() {
+            let following = row.get(at + 1).map(|(phrases, _)| phrases);
+            pending = tell_phrase(phrase, following, pending, sentence as u32, &mut told);
         }
-        told.push(mark(".", sentence as u32));
         let mut around = PRESENT;
         if meaning.negated {
             around = around.with(NEGATED);
@@ -219,22 +222,50 @@ fn sentence_of(language: Language, meaning: &Meaning) -> Vec<(Phrases, usize)> {
         row.extend(not);
         row.extend(place);
     }
+    row.push((vec![(1.0, vec![(".".to_owned(), MARK)])], 0));
     row
 }
 
+/// Words with their probabilities.
+type Next = Vec<(String, f64)>;
+
+fn add(next: &mut Next, word: &str, p: f64) {
+    match next.iter_mut().find(|(known, _)| known == word) {
+        Some((_, sum)) => *sum += p,
+        None => next.push((word.to_owned(), p)),
+    }
+}
+
 /// Appends the words of the chosen phrase, each with the entropy of the next word.
-fn tell_phrase(phrases: &Phrases, chosen: usize, sentence: u32, told: &mut Vec<Told>) {
-    let phrase = &phrases[chosen].1;
+///
+/// `pending` are the words by which the phrase before might have gone on, with their
+/// probabilities; what this one might have gone on with is returned. A phrase that may end is
+/// followed by the first word of the `following`.
+fn tell_phrase(
+    (phrases, chosen): &(Phrases, usize),
+    following: Option<&Phrases>,
+    mut pending: Next,
+    sentence: u32,
+    told: &mut Vec<Told>,
+) -> Next {
+    let phrase = &phrases[*chosen].1;
     let mut live: Vec<&(f64, Phrase)> = phrases.iter().collect();
-    for (at, (word, concepts)) in phrase.iter().enumerate() {
-        let total: f64 = live.iter().map(|(share, _)| share).sum();
-        let mut next: Vec<(&str, f64)> = Vec::new();
-        for (share, other) in live.iter().copied() {
-            let word = other.get(at).map_or("", |(word, _)| word.as_str());
-            match next.iter_mut().find(|(known, _)| *known == word) {
-                Some((_, sum)) => *sum += share / total,
-                None => next.push((word, share / total)),
+    // The next word where each of `live` has one at `at`; those that end there are left out.
+    let next_of = |live: &[&(f64, Phrase)], at: usize, share: f64, next: &mut Next| {
+        let total: f64 = live.iter().map(|(weight, _)| weight).sum();
+        for (weight, other) in live {
+            if let Some((word, _)) = other.get(at) {
+                add(next, word, share * weight / total);
             }
+        }
+    };
+    for (at, (word, concepts)) in phrase.iter().enumerate() {
+        let mut next = std::mem::take(&mut pending);
+        let share = 1.0 - next.iter().map(|(_, p)| p).sum::<f64>();
+        next_of(&live, at, share, &mut next);
+        let ends = 1.0 - next.iter().map(|(_, p)| p).sum::<f64>();
+        if let Some(following) = following.filter(|_| ends > 1e-9) {
+            next_of(&following.iter().collect::<Vec<_>>(), 0, ends, &mut next);
         }
         let entropy: f64 = next.iter().map(|(_, p)| -p * p.ln()).sum();
         let p = next.iter().find(|(known, _)| known == word).map_or(1.0, |(_, p)| *p);
@@ -247,6 +278,8 @@ fn tell_phrase(phrases: &Phrases, chosen: usize, sentence: u32, told: &mut Vec<T
         });
         live.retain(|(_, other)| other.get(at).is_some_and(|(known, _)| known == word));
     }
+    next_of(&live, phrase.len(), 1.0, &mut pending);
+    pending
 }
 
 /// Noun phrases of `table`, each noun plain and, unless it is a person, in each colour.
@@ -267,8 +300,7 @@ fn nouns(
         phrases.push((share * plain, noun_phrase(language, form, noun, plural, accusative, None)));
         if !person {
             for colour in 0..COLOURS.len() {
-                let phrase =
-                    noun_phrase(language, form, noun, plural, accusative, Some(colour));
+                let phrase = noun_phrase(language, form, noun, plural, accusative, Some(colour));
                 phrases.push((share * COLOURED / COLOURS.len() as f64, phrase));
             }
         }
@@ -386,7 +418,8 @@ fn days(language: Language) -> Phrases {
             Language::Synthetic => synthetic(65 + row),
             _ => forms[language as usize].to_owned(),
         };
-        let mut phrase: Phrase = before.into_iter().map(|(word, kind)| (word.into(), kind)).collect();
+        let mut phrase: Phrase =
+            before.into_iter().map(|(word, kind)| (word.into(), kind)).collect();
         phrase.push((day, concepts(kind)));
         if language == Language::French {
             phrase.push((",".to_owned(), MARK));
@@ -429,7 +462,8 @@ fn places(language: Language) -> Phrases {
 fn synthetic(code: usize) -> String {
     let syllable = |at: usize| {
         let at = at % 40;
-        [["z", "v", "w", "x", "q", "j", "k", "b"][at % 8], ["a", "e", "i", "o", "u"][at / 8]].concat()
+        [["z", "v", "w", "x", "q", "j", "k", "b"][at % 8], ["a", "e", "i", "o", "u"][at / 8]]
+            .concat()
     };
     syllable(code) + &syllable(code * 13 + code / 40 * 5 + 7)
 }

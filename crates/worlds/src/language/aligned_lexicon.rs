@@ -12,14 +12,40 @@ pub(super) const SUBJECTS: &[(&str, [&str; 4])] = &[
     ("animal.wild", ["frog/frogs", "grenouille/grenouilles/f", "Frosch/Frösche/m", "rana/ranas/f"]),
     ("animal.wild", ["wolf/wolves", "loup/loups/m", "Wolf/Wölfe/m", "lobo/lobos/m"]),
     ("animal.farm", ["goat/goats", "chèvre/chèvres/f", "Ziege/Ziegen/f", "cabra/cabras/f"]),
-    ("animal.pet", ["rabbit/rabbits", "lapin/lapins/m", "Kaninchen/Kaninchen/n", "conejo/conejos/m"]),
-    ("profession", ["teacher/teachers", "professeur/professeurs/m", "Lehrer/Lehrer/m", "maestro/maestros/m"]),
-    ("profession", ["baker/bakers", "boulanger/boulangers/m", "Bäcker/Bäcker/m", "panadero/panaderos/m"]),
-    ("profession", ["farmer/farmers", "fermier/fermiers/m", "Bauer/Bauern/m", "granjero/granjeros/m"]),
+    (
+        "animal.pet",
+        ["rabbit/rabbits", "lapin/lapins/m", "Kaninchen/Kaninchen/n", "conejo/conejos/m"],
+    ),
+    (
+        "profession",
+        ["teacher/teachers", "professeur/professeurs/m", "Lehrer/Lehrer/m", "maestro/maestros/m"],
+    ),
+    (
+        "profession",
+        ["baker/bakers", "boulanger/boulangers/m", "Bäcker/Bäcker/m", "panadero/panaderos/m"],
+    ),
+    (
+        "profession",
+        ["farmer/farmers", "fermier/fermiers/m", "Bauer/Bauern/m", "granjero/granjeros/m"],
+    ),
     ("profession", ["doctor/doctors", "médecin/médecins/m", "Arzt/Ärzte/m", "médico/médicos/m"]),
-    ("profession", ["painter/painters", "peintre/peintres/m", "Maler/Maler/m", "pintor/pintores/m"]),
-    ("profession", ["cook/cooks", "cuisinier/cuisiniers/m", "Koch/Köche/m", "cocinero/cocineros/m"]),
-    ("profession", ["singer/singers", "chanteuse/chanteuses/f", "Sängerin/Sängerinnen/f", "cantante/cantantes/f"]),
+    (
+        "profession",
+        ["painter/painters", "peintre/peintres/m", "Maler/Maler/m", "pintor/pintores/m"],
+    ),
+    (
+        "profession",
+        ["cook/cooks", "cuisinier/cuisiniers/m", "Koch/Köche/m", "cocinero/cocineros/m"],
+    ),
+    (
+        "profession",
+        [
+            "singer/singers",
+            "chanteuse/chanteuses/f",
+            "Sängerin/Sängerinnen/f",
+            "cantante/cantantes/f",
+        ],
+    ),
 ];
 
 /// As [`SUBJECTS`].
@@ -27,8 +53,14 @@ pub(super) const OBJECTS: &[(&str, [&str; 4])] = &[
     ("food.fruit", ["apple/apples", "pomme/pommes/f", "Apfel/Äpfel/m", "manzana/manzanas/f"]),
     ("food.fruit", ["pear/pears", "poire/poires/f", "Birne/Birnen/f", "pera/peras/f"]),
     ("food.sweet", ["cake/cakes", "gâteau/gâteaux/m", "Kuchen/Kuchen/m", "pastel/pasteles/m"]),
-    ("food.vegetable", ["carrot/carrots", "carotte/carottes/f", "Karotte/Karotten/f", "zanahoria/zanahorias/f"]),
-    ("food.vegetable", ["tomato/tomatoes", "tomate/tomates/f", "Tomate/Tomaten/f", "tomate/tomates/m"]),
+    (
+        "food.vegetable",
+        ["carrot/carrots", "carotte/carottes/f", "Karotte/Karotten/f", "zanahoria/zanahorias/f"],
+    ),
+    (
+        "food.vegetable",
+        ["tomato/tomatoes", "tomate/tomates/f", "Tomate/Tomaten/f", "tomate/tomates/m"],
+    ),
     ("object.household", ["book/books", "livre/livres/m", "Buch/Bücher/n", "libro/libros/m"]),
     ("object.toy", ["ball/balls", "ballon/ballons/m", "Ball/Bälle/m", "pelota/pelotas/f"]),
     ("object.clothing", ["hat/hats", "chapeau/chapeaux/m", "Hut/Hüte/m", "sombrero/sombreros/m"]),
@@ -36,7 +68,10 @@ pub(super) const OBJECTS: &[(&str, [&str; 4])] = &[
     ("object.household", ["lamp/lamps", "lampe/lampes/f", "Lampe/Lampen/f", "lámpara/lámparas/f"]),
     ("object.household", ["chair/chairs", "chaise/chaises/f", "Stuhl/Stühle/m", "silla/sillas/f"]),
     ("object.household", ["table/tables", "table/tables/f", "Tisch/Tische/m", "mesa/mesas/f"]),
-    ("object.household", ["letter/letters", "lettre/lettres/f", "Brief/Briefe/m", "carta/cartas/f"]),
+    (
+        "object.household",
+        ["letter/letters", "lettre/lettres/f", "Brief/Briefe/m", "carta/cartas/f"],
+    ),
     ("object.vehicle", ["boat/boats", "bateau/bateaux/m", "Boot/Boote/n", "barco/barcos/m"]),
     ("nature.plant", ["flower/flowers", "fleur/fleurs/f", "Blume/Blumen/f", "flor/flores/f"]),
 ];
@@ -60,10 +95,22 @@ pub(super) const COLOURS: &[(&str, [&str; 4])] = &[
     ("colour.warm", ["red", "rouge/rouge/rouges/rouges", "rot", "rojo/roja/rojos/rojas"]),
     ("colour.cool", ["blue", "bleu/bleue/bleus/bleues", "blau", "azul/azul/azules/azules"]),
     ("colour.cool", ["green", "vert/verte/verts/vertes", "grün", "verde/verde/verdes/verdes"]),
-    ("colour.neutral", ["white", "blanc/blanche/blancs/blanches", "weiß", "blanco/blanca/blancos/blancas"]),
-    ("colour.neutral", ["black", "noir/noire/noirs/noires", "schwarz", "negro/negra/negros/negras"]),
-    ("colour.warm", ["yellow", "jaune/jaune/jaunes/jaunes", "gelb", "amarillo/amarilla/amarillos/amarillas"]),
-    ("colour.neutral", ["brown", "brun/brune/bruns/brunes", "braun", "marrón/marrón/marrones/marrones"]),
+    (
+        "colour.neutral",
+        ["white", "blanc/blanche/blancs/blanches", "weiß", "blanco/blanca/blancos/blancas"],
+    ),
+    (
+        "colour.neutral",
+        ["black", "noir/noire/noirs/noires", "schwarz", "negro/negra/negros/negras"],
+    ),
+    (
+        "colour.warm",
+        ["yellow", "jaune/jaune/jaunes/jaunes", "gelb", "amarillo/amarilla/amarillos/amarillas"],
+    ),
+    (
+        "colour.neutral",
+        ["brown", "brun/brune/bruns/brunes", "braun", "marrón/marrón/marrones/marrones"],
+    ),
     ("colour.neutral", ["grey", "gris/grise/gris/grises", "grau", "gris/gris/grises/grises"]),
 ];
 

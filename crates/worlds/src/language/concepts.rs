@@ -142,7 +142,6 @@ macro_rules! concepts {
             name: $name, level: Level::$level, parent: $parent, describe: $describe,
         }),*];
         #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "names of constants")]
-        #[expect(dead_code, reason = "only some concepts are named in code, the rest in tables")]
         enum Place { $($constant),* }
         $(#[allow(dead_code, reason = "only some concepts are named in code, the rest in tables")]
         pub(super) const $constant: Concepts = Concepts::of(Place::$constant as usize);)*

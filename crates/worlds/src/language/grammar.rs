@@ -354,9 +354,19 @@ impl Grammar {
         }
         let fixed = &mut self.fixed;
         for word in [
-            &mut fixed.story, &mut fixed.end, &mut fixed.quote, &mut fixed.comma, &mut fixed.the,
-            &mut fixed.a, &mut fixed.an, &mut fixed.not, &mut fixed.did, &mut fixed.does,
-            &mut fixed.will, &mut fixed.was, &mut fixed.is,
+            &mut fixed.story,
+            &mut fixed.end,
+            &mut fixed.quote,
+            &mut fixed.comma,
+            &mut fixed.the,
+            &mut fixed.a,
+            &mut fixed.an,
+            &mut fixed.not,
+            &mut fixed.did,
+            &mut fixed.does,
+            &mut fixed.will,
+            &mut fixed.was,
+            &mut fixed.is,
         ] {
             put(word);
         }
@@ -402,7 +412,14 @@ impl Grammar {
             members.push(self.entries.len() as u16);
             let word = self.word(singular);
             let plural = self.word(&plural);
-            self.entries.push(Entry { word, plural, concepts, vowel, scene, female: name == "name.female" });
+            self.entries.push(Entry {
+                word,
+                plural,
+                concepts,
+                vowel,
+                scene,
+                female: name == "name.female",
+            });
         }
         self.class_lines.push((name.to_owned(), members));
     }

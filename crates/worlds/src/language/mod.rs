@@ -23,6 +23,7 @@ mod write;
 pub use aligned::Language;
 pub use concepts::{CONCEPTS, Concept, Concepts, Level, index_of};
 pub use story::{Story, Token};
+pub use tokenizer::{split_words, tokenizer_json as word_level_tokenizer};
 pub use write::Written;
 
 use nissl_core::{Error, Result};

@@ -64,12 +64,14 @@ fn sequence(grammar: &mut Grammar, tokens: &mut Tokens<'_>) -> Vec<Symbol> {
             Symbol::Pick { article: with, .. } | Symbol::Again { article: with, .. } => {
                 *with = article;
             }
-            _ if article => {
+            Symbol::Word { word, .. } if article => {
+                let next = &grammar.words[*word as usize];
+                assert!(!next.starts_with(['a', 'e', 'i', 'o', 'u']), "a {next}");
                 let word = grammar.word("a");
                 let concepts = grammar.function_concepts("a");
                 symbols.push(Symbol::Word { word, concepts });
             }
-            _ => {}
+            _ => assert!(!article, "`a` stands before `{token}`, which has no initial of its own"),
         }
         article = false;
         symbols.push(symbol);
@@ -186,12 +188,7 @@ fn slot(name: &str) -> Slot {
 }
 
 /// Adds what the symbols need to be told, less what they bind themselves.
-fn finish(
-    grammar: &Grammar,
-    weight: f64,
-    condition: u16,
-    mut symbols: Vec<Symbol>,
-) -> Alternative {
+fn finish(grammar: &Grammar, weight: f64, condition: u16, mut symbols: Vec<Symbol>) -> Alternative {
     let mut needs = Needs::default();
     let (mut bound_story, mut bound_person) = (0_u8, [0_u8; 2]);
     let need = |needs: &mut Needs, slot: Slot, story: u8, person: [u8; 2]| match slot {

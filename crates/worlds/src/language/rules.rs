@@ -84,8 +84,8 @@ pub(super) const RULES: &[(&str, &str)] = &[
 1 - : <q {order} q>
 "),
     ("job", "
-1 - : n(profession.@s)=a.prof
-1 - : n(profession)=a.prof
+1 - : a n(profession.@s)=a.prof
+1 - : a n(profession)=a.prof
 "),
     ("bring", "
 1 - : FRIEND , a n(profession.@s)=a.prof who v(have) a n(colour)=a.colour n(owned)=a.object
@@ -101,10 +101,10 @@ pub(super) const RULES: &[(&str, &str)] = &[
 2 - : one/number j(weather.@m) n(time.part) in n(month) , NEW v(leave) the house/place and v(go) to the n(place)=place .
 "),
     ("introduce", "
-4 - : AGAIN BE a {job} and v(own) a n(colour)=a.colour n(owned)=a.object .
+4 - : AGAIN BE {job} and v(own) a n(colour)=a.colour n(owned)=a.object .
 3 - : AGAIN v(have) a j(size) n(animal.pet)=a.pet and a n(colour)=a.colour n(owned)=a.object .
-2 - : AGAIN , a {job} from n(city) , v(wear) a n(colour)=a.colour n(owned.clothing)=a.object .
-2 - : AGAIN v(work) as a {job} and v(keep) a n(colour)=a.colour n(owned)=a.object at home .
+2 - : AGAIN , {job} from n(city) , v(wear) a n(colour)=a.colour n(owned.clothing)=a.object .
+2 - : AGAIN v(work) as {job} and v(keep) a n(colour)=a.colour n(owned)=a.object at home .
 2 - : AGAIN v(travel) with a j(trait.@m) n(animal.pet)=a.pet and v(play) a n(colour)=a.colour n(owned.instrument)=a.object .
 "),
     ("second", "

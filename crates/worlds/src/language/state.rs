@@ -12,9 +12,8 @@ pub(super) const PEOPLE: usize = 3;
 /// No person.
 pub(super) const NOBODY: u8 = u8::MAX;
 
-const SCENE_CONCEPTS: [Concepts; 7] = [
-    SCENE_HOME, SCENE_MARKET, SCENE_SCHOOL, SCENE_FOREST, SCENE_SEA, SCENE_FARM, SCENE_TOWN,
-];
+const SCENE_CONCEPTS: [Concepts; 7] =
+    [SCENE_HOME, SCENE_MARKET, SCENE_SCHOOL, SCENE_FOREST, SCENE_SEA, SCENE_FARM, SCENE_TOWN];
 const MOOD_CONCEPTS: [Concepts; 4] = [MOOD_HAPPY, MOOD_SAD, MOOD_SCARY, MOOD_CALM];
 const ACTORS: [Concepts; PEOPLE] = [ACTOR_FIRST, ACTOR_SECOND, ACTOR_THIRD];
 /// What ends with its clause.
@@ -169,9 +168,7 @@ impl State {
         }
         let told = self.slots.iter().enumerate();
         let told = told.fold(0_u8, |bits, (at, &entry)| bits | u8::from(entry != NONE) << at);
-        if told & needs.story != needs.story
-            || needs.newcomer && self.count as usize == PEOPLE
-        {
+        if told & needs.story != needs.story || needs.newcomer && self.count as usize == PEOPLE {
             return false;
         }
         let cast = |who, named: bool, wanted: u8| match self.person(who) {
@@ -184,11 +181,7 @@ impl State {
     }
 
     /// The class that `choice` means in this state, with its share.
-    pub(super) fn classes(
-        &self,
-        choice: super::grammar::ClassBy,
-        mut visit: impl FnMut(u16, f64),
-    ) {
+    pub(super) fn classes(&self, choice: super::grammar::ClassBy, mut visit: impl FnMut(u16, f64)) {
         use super::grammar::ClassBy;
         match choice {
             ClassBy::Fixed(class) => visit(class, 1.0),

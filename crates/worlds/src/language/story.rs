@@ -3,13 +3,13 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::aligned::Language;
 use super::concepts::{
     ANIMAL, CITY, Concepts, FAMILY, FIRST_MENTION, FOOD, MARK, NAME, NATURE, OBJECT, PLACE,
     PROFESSION, REPEATED, SENTENCE_START, STORY_END, STORY_START,
 };
 use super::grammar::{GRAMMAR, Grammar};
 use super::state::State;
-use super::aligned::Language;
 use super::teller::Teller;
 
 pub(super) use super::teller::Told;

@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::concepts::{
     ANAPHOR, AUXILIARY, CONJUNCTION, Concepts, DETERMINER, FUTURE, NEGATED, OWNED_FIRST,
-    OWNED_SECOND, OWNED_THIRD, PASSIVE, PAST, PLURAL, POLYSEMOUS, POSSESSIVE, PRESENT,
-    PROGRESSIVE, PRONOUN, QUESTION, QUOTATION,
+    OWNED_SECOND, OWNED_THIRD, PASSIVE, PAST, PLURAL, POLYSEMOUS, POSSESSIVE, PRESENT, PROGRESSIVE,
+    PRONOUN, QUESTION, QUOTATION,
 };
 use super::grammar::{
     Case, ClassBy, Form, Grammar, Initial, NONE, Naming, Needs, Slot, Symbol, Who,
@@ -209,11 +209,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Draws the next word; returns it with the entropy of the draw and `-ln p`, in nats.
-    fn draw(
-        &mut self,
-        frontier: &[(Derivation, Symbol)],
-        rng: &mut ChaCha8Rng,
-    ) -> (u16, f32, f32) {
+    fn draw(&mut self, frontier: &[(Derivation, Symbol)], rng: &mut ChaCha8Rng) -> (u16, f32, f32) {
         self.ways.clear();
         for (from, (one, symbol)) in frontier.iter().enumerate() {
             self.ways_of(from as u32, one, *symbol);
@@ -365,7 +361,13 @@ impl<'a> Teller<'a> {
                     let noun = Symbol::Again { slot, article: false };
                     way(1.0, word, DETERMINER, Effect::None, [Some(noun), None]);
                 } else {
-                    way(1.0, entry.word, entry.concepts.with(owned(state, slot)), Effect::None, [None; 2]);
+                    way(
+                        1.0,
+                        entry.word,
+                        entry.concepts.with(owned(state, slot)),
+                        Effect::None,
+                        [None; 2],
+                    );
                 }
             }
             Symbol::Pronoun { who, case } => {

@@ -5,22 +5,25 @@ use serde_json::json;
 use super::grammar::UNKNOWN;
 
 /// Splits `text` into words and marks and gives the `id` of each; 0 for what has none.
+pub(super) fn tokenize(text: &str, id: impl Fn(&str) -> Option<u16>) -> Vec<u32> {
+    split_words(text).map(|word| id(word).map_or(0, u32::from)).collect()
+}
+
+/// The words and marks of `text`, as the word-level tokenizer splits it.
 ///
 /// A token is `<story>`, `<end>`, `'s`, a run of letters and digits, or one other character.
-pub(super) fn tokenize(text: &str, id: impl Fn(&str) -> Option<u16>) -> Vec<u32> {
-    let mut ids = Vec::new();
+pub fn split_words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text.trim_start();
-    while !rest.is_empty() {
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?.len_utf8();
         let fixed = ["<story>", "<end>", "<unk>", "'s"];
         let known = fixed.iter().find(|known| rest.starts_with(**known)).map(|known| known.len());
         let letters = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let first = rest.chars().next().map_or(1, char::len_utf8);
         let length = known.unwrap_or(if letters > 0 { letters } else { first });
-        let word = &rest[..length];
-        ids.push(id(word).map_or(0, u32::from));
-        rest = rest[length..].trim_start();
-    }
-    ids
+        let (word, after) = rest.split_at(length);
+        rest = after.trim_start();
+        Some(word)
+    })
 }
 
 /// `tokenizer.json` in the format of Hugging Face for a word-level vocabulary in id order.

@@ -1,0 +1,95 @@
+//! `nissl study list|run NAME`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nissl_core::Result;
+use nissl_core::store::{self, Existing};
+use nissl_studies::study;
+
+use crate::Context;
+
+/// `nissl study`
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Study {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// What to do with studies.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Name the studies
+    List,
+    /// Run one; exit code 0 when every bar holds, 1 when one is missed
+    Run {
+        /// Its name, as `nissl study list` tells it
+        name: String,
+        /// Where its artefacts and report go [default: nissl-studies/NAME]
+        #[arg(short, long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn run(args: &Study, context: &Context<'_>) -> Result<ExitCode> {
+    match &args.action {
+        Action::List => {
+            list(context)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Run { name, out } => execute(name, out.clone(), context),
+    }
+}
+
+fn list(context: &Context<'_>) -> Result<()> {
+    if context.printer.is_json() {
+        let rows: Vec<_> = study::all()
+            .into_iter()
+            .map(|study| {
+                serde_json::json!({
+                    "study": study.name, "title": study.title, "source": study.source
+                })
+            })
+            .collect();
+        return context.printer.json(&rows);
+    }
+    let rows: Vec<Vec<String>> = study::all()
+        .into_iter()
+        .map(|study| [study.name, study.title, study.source].map(str::to_owned).to_vec())
+        .collect();
+    context.printer.table(&["study", "what", "source"], &rows);
+    Ok(())
+}
+
+fn execute(name: &str, out: Option<PathBuf>, context: &Context<'_>) -> Result<ExitCode> {
+    let study = study::find(name)?;
+    let given = out.is_some();
+    let out = out.unwrap_or_else(|| PathBuf::from("nissl-studies").join(study.name));
+    let report = out.join("report.html");
+    if !given && report.exists() {
+        // The default folder is ours: a second run takes the place of the first.
+        std::fs::remove_dir_all(&out).map_err(|error| nissl_core::Error::io(&out, "remove", error))?;
+    }
+    store::prepare(&out, if given { context.global.existing() } else { Existing::Refuse })?;
+    let outcome = study.execute(context.global.seed, &out, context.progress)?;
+    if context.printer.is_json() {
+        context.printer.json(&outcome)?;
+    } else {
+        let rows: Vec<Vec<String>> = outcome
+            .bars
+            .iter()
+            .map(|bar| {
+                let word = if bar.pass { "holds" } else { "MISSED" };
+                let value = nissl_core::progress::significant(bar.value);
+                vec![bar.name.clone(), value, bar.bound.clone(), word.to_owned()]
+            })
+            .collect();
+        context.printer.table(&["claim", ">value", "bound", "verdict"], &rows);
+    }
+    context.printer.note(&format!(
+        "{name}: {} in {:.0} s · report: {}",
+        outcome.verdict, outcome.seconds, outcome.report
+    ));
+    Ok(ExitCode::from(u8::from(!outcome.passed())))
+}
