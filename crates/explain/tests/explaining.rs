@@ -136,7 +136,7 @@ fn same(example: &Example, text: &Text, feature: usize) {
     let sample = example.sample as usize;
     assert_eq!(example.sequence as usize, sample / LENGTH);
     assert_eq!(example.position as usize, sample % LENGTH);
-    assert_eq!([example.activation], [text.activations[[sample, feature]]]);
+    assert_eq!(example.activation.to_bits(), text.activations[[sample, feature]].to_bits());
     let start = (sample - example.focus).max(sample / LENGTH * LENGTH);
     assert_eq!(start, sample.saturating_sub(15).max(sample / LENGTH * LENGTH));
     let end = (sample + 16).min((sample / LENGTH + 1) * LENGTH);
