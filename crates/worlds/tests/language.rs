@@ -142,13 +142,19 @@ fn some_concepts_correlate_without_being_parent_and_child() {
         }
         false
     };
+    let mut together = vec![vec![0.0_f64; CONCEPTS.len()]; CONCEPTS.len()];
+    for token in &all {
+        let present: Vec<usize> = token.concepts.iter().collect();
+        for &a in &present {
+            for &b in &present {
+                together[a][b] += 1.0 / n;
+            }
+        }
+    }
     let mut pairs = Vec::new();
     for a in 0..CONCEPTS.len() {
         for b in a + 1..CONCEPTS.len() {
-            let count =
-                |keep: &dyn Fn(&Token) -> bool| all.iter().filter(|it| keep(it)).count() as f64;
-            let (p, q) = (count(&|it| it.concepts.has(a)) / n, count(&|it| it.concepts.has(b)) / n);
-            let both = count(&|it| it.concepts.has(a) && it.concepts.has(b)) / n;
+            let (p, q, both) = (together[a][a], together[b][b], together[a][b]);
             let phi = (both - p * q) / (p * (1.0 - p) * q * (1.0 - q)).sqrt();
             if phi > 0.3 && phi < 0.95 && !related(a, b) && !related(b, a) {
                 pairs.push((CONCEPTS[a].name, CONCEPTS[b].name));

@@ -134,7 +134,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
 3 - : the ref(food) BE +passive p(cook) by NAMED .
 3 - : the n(thing.@s)=thing BE +passive p(get) by the n(profession) of n(city) .
 4 - : S v(feel) n(emotion.@m) because +subordinate {reason} .
-4 - : S vn(want) to b(make) the n(thing.@s)=thing .
+6 - : S vn(want) to b(make) the n(thing.@s)=thing .
 4 - : S vn(know) that ONAMED v(own) a ref(o.colour) ref(o.object) .
 4 - : while +subordinate S BE g(wait) , %he v(hear) a n(animal.@s)=creature .
 4 - : S BE g(motion.@m) to the ref(place) when +subordinate %he v(meet) O .
@@ -166,8 +166,8 @@ pub(super) const RULES: &[(&str, &str)] = &[
 2 - : the sun/nature v(shine) on the n(thing.@s) and the n(thing.@s) of the ref(place) .
 2 - : the n(game) v(begin) at n(time.point) in the ref(place) .
 2 - : S v(fall) over a n(thing.@s)=thing and v(need) a n(profession) .
-2 - : the moon/nature v(rise) over the ref(place) and S v(tremble) .
-2 - : S v(smile) at O and v(give) %ohim a n(plant) .
+4 - : the moon/nature v(rise) over the ref(place) and S v(tremble) .
+4 - : S v(smile) at O and v(give) %ohim a n(plant) .
 2 - : S v(nail) a j(size) sign/object.household to the n(thing.@s)=thing .
 2 - : S v(plant) n(number) pl(plant) near the ref(place) .
 2 - : S may/function.auxiliary +negated not b(leave) the ref(place) before n(time.point) .
@@ -184,7 +184,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
 4 - : S v(eat) a n(colour) n(food.fruit)=food in the n(time.part) .
 5 - : NEW , a n(profession.@s)=a.prof , v(arrive) with a n(colour)=a.colour n(owned)=a.object .
 2 - : in n(season) , the ref(place) BE full of pl(plant) and pl(animal.@s) .
-4 forest : a n(animal.wild)=creature v(sound.wild) behind the n(thing.forest) .
+8 forest : a n(animal.wild)=creature v(sound.wild) behind the n(thing.forest) .
 3 forest : S v(climb) a j(size) tree/nature.plant and v(see) the n(place.forest) .
 4 sea : S v(swim) to the bank/nature and v(see) n(number) pl(animal.sea) .
 3 sea : the boat/object.vehicle of NAMED v(return) to the ref(place) at n(time.point) .
