@@ -8,10 +8,8 @@ pub(crate) fn report_panics() {
         let path = std::env::temp_dir().join(format!("nissl-crash-{}.txt", std::process::id()));
         let command = std::env::args().collect::<Vec<_>>().join(" ");
         let trace = std::backtrace::Backtrace::force_capture();
-        let report = format!(
-            "nissl {}\ncommand: {command}\n{info}\n\n{trace}\n",
-            env!("CARGO_PKG_VERSION")
-        );
+        let report =
+            format!("nissl {}\ncommand: {command}\n{info}\n\n{trace}\n", env!("CARGO_PKG_VERSION"));
         let kept = nissl_core::store::write_bytes(&path, report.as_bytes()).is_ok();
         let mut out = std::io::stderr().lock();
         let told = if kept {

@@ -45,7 +45,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, default_value = "cpu", help_heading = "How")]
     device: String,
     /// Threads; 0 is one for each core
-    #[arg(long, global = true, default_value_t = 0, hide_default_value = true, help_heading = "How")]
+    #[arg(
+        long,
+        global = true,
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "How"
+    )]
     threads: usize,
     /// Seed of every draw
     #[arg(long, global = true, default_value_t = 0, help_heading = "How")]

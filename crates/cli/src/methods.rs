@@ -21,7 +21,13 @@ impl<M: Subcommand, I: Args> Args for Method<M, I> {
             .disable_help_subcommand(true);
         let names: Vec<String> =
             command.get_subcommands().map(|method| method.get_name().to_owned()).collect();
-        names.into_iter().fold(command, |command, name| command.mut_subcommand(name, I::augment_args))
+        names.into_iter().fold(command, |command, name| {
+            command.mut_subcommand(name, |method| {
+                // The inputs must not take the place of what the method says of itself.
+                let says = method.get_about().cloned();
+                I::augment_args(method).about(says.unwrap_or_default()).long_about(None)
+            })
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -33,7 +39,10 @@ impl<M: Subcommand, I: Args> FromArgMatches for Method<M, I> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let method = M::from_arg_matches(matches)?;
         let Some((_, of_method)) = matches.subcommand() else {
-            return Err(Error::raw(clap::error::ErrorKind::MissingSubcommand, "a method is needed"));
+            return Err(Error::raw(
+                clap::error::ErrorKind::MissingSubcommand,
+                "a method is needed",
+            ));
         };
         Ok(Self { method, inputs: I::from_arg_matches(of_method)? })
     }

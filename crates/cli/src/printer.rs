@@ -68,7 +68,8 @@ impl Printer {
 
     /// A result as rows; columns whose header begins with `>` stand to the right.
     pub(crate) fn table(&self, headers: &[&str], rows: &[Vec<String>]) {
-        let plain: Vec<&str> = headers.iter().map(|header| header.trim_start_matches('>')).collect();
+        let plain: Vec<&str> =
+            headers.iter().map(|header| header.trim_start_matches('>')).collect();
         if !std::io::stdout().is_terminal() {
             let mut lines = vec![plain.join("\t")];
             lines.extend(rows.iter().map(|row| row.join("\t").replace('\n', " ")));

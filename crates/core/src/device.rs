@@ -22,9 +22,7 @@ pub fn parse(name: &str) -> Result<Device> {
         #[cfg(feature = "cuda")]
         ("cuda", index) => Ok(Device::cuda(index)),
         #[cfg(feature = "vulkan")]
-        ("vulkan", index) => {
-            Ok(Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index)))
-        }
+        ("vulkan", index) => Ok(Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))),
         _ => Err(unknown(name)),
     }
 }

@@ -58,7 +58,10 @@ pub enum Error {
 
     /// The bytes of a shard are not those that were written.
     #[error("{path}: sha256 is {found}, expected {expected}")]
-    #[diagnostic(code(nissl::E0204), help("the file was changed or damaged; make the artefact again"))]
+    #[diagnostic(
+        code(nissl::E0204),
+        help("the file was changed or damaged; make the artefact again")
+    )]
     Checksum { path: String, found: String, expected: String },
 
     /// The operating system refused a file operation.
@@ -77,7 +80,9 @@ pub enum Error {
     #[error("{path}: the disk is full")]
     #[diagnostic(
         code(nissl::E0211),
-        help("free some space; what was committed is kept, so the command can go on with --resume")
+        help(
+            "free some space; what was committed is kept, so the command can go on with --resume"
+        )
     )]
     DiskFull { path: String },
 
@@ -107,7 +112,9 @@ pub enum Error {
     #[error("activity of sample {sample}, unit {unit} is {found}, expected a finite number")]
     #[diagnostic(
         code(nissl::E0320),
-        help("look at that sample in the source; missing values are allowed only for methods that say so")
+        help(
+            "look at that sample in the source; missing values are allowed only for methods that say so"
+        )
     )]
     NotFinite { sample: u64, unit: u64, found: f32 },
 
@@ -244,7 +251,6 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
     scored.dedup();
     scored.into_iter().take(3).map(|(_, name)| name).collect()
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -159,7 +159,9 @@ impl NumberFile {
         let end = header.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
         let data_starts = 8 + header_size;
         if data_starts + end as u64 > length {
-            return Err(bad(format!("of {end} bytes of numbers in a file of {length} (truncated?)")));
+            return Err(bad(format!(
+                "of {end} bytes of numbers in a file of {length} (truncated?)"
+            )));
         }
         Ok(Self { path: path.to_owned(), file, header, data_starts })
     }
@@ -189,7 +191,12 @@ impl NumberFile {
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
         self.header.info(name).ok_or_else(|| {
-            Error::file(&self.path, "tensors", self.names().join(", "), format!("`{name}` among them"))
+            Error::file(
+                &self.path,
+                "tensors",
+                self.names().join(", "),
+                format!("`{name}` among them"),
+            )
         })
     }
 
@@ -224,7 +231,9 @@ impl NumberFile {
         Ok(match info.dtype {
             Dtype::F64 => bytes
                 .chunks_exact(8)
-                .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
+                .map(|b| {
+                    f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32
+                })
                 .collect(),
             Dtype::F32 => bytemuck::pod_collect_to_vec(&bytes),
             Dtype::F16 => {

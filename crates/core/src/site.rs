@@ -152,7 +152,9 @@ fn matches_text(pattern: &[u8], text: &[u8]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
         Some((b'*', rest)) => (0..=text.len()).any(|skip| matches_text(rest, &text[skip..])),
-        Some((c, rest)) => text.split_first().is_some_and(|(t, tail)| t == c && matches_text(rest, tail)),
+        Some((c, rest)) => {
+            text.split_first().is_some_and(|(t, tail)| t == c && matches_text(rest, tail))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ pub mod export;
 pub mod import;
 pub mod network;
 pub mod text;
+mod windows;
 pub mod world;
 
 pub use network::{Dtype, RecordNetwork, record};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use clap::Args;
 use ndarray::Array2;
-use nissl_core::network::{LanguageNetwork, TokenBatch, TokenSpan};
+use nissl_core::network::{LanguageNetwork, TokenBatch};
 use nissl_core::numbers::Precision;
 use nissl_core::recording::{Layout, RecordingPlan, Source};
 use nissl_core::site::select;
@@ -20,6 +20,7 @@ use nissl_core::{Column, Error, Progress, Recording, RecordingWriter, Result, Si
 use serde::{Deserialize, Serialize};
 
 use crate::text::Document;
+use crate::windows::{Window, Windows, cut};
 
 /// How a network is recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Args)]
@@ -37,7 +38,7 @@ pub struct RecordNetwork {
     /// Windows computed together
     #[arg(long, value_name = "WINDOWS", default_value_t = RecordNetwork::default().batch)]
     pub batch: usize,
-    /// Stop after about this many tokens; 0 is all [default: 0]
+    /// Stop after this many tokens; 0 is all [default: 0]
     #[arg(long, value_name = "TOKENS", default_value_t = 0, hide_default_value = true)]
     pub max_tokens: usize,
     /// Precision of the stored activity
@@ -135,13 +136,14 @@ pub fn record(
     }
     let stride = if settings.stride == 0 { context } else { settings.stride };
     let windows = Windows { context, stride, keep_special: settings.keep_special };
+    let tokenizer = network.tokenizer()?;
 
     let stage = progress.stage("record", settings.max_tokens as u64, "tokens");
     let mut writer: Option<RecordingWriter> = None;
     let (mut seen, mut skipped) = (0, 0);
     let mut batch: Vec<Window> = Vec::with_capacity(settings.batch);
     let mut incoming = documents.enumerate().flat_map(|(number, document)| {
-        match document.and_then(|document| windows.cut(network, number as u32, &document)) {
+        match document.and_then(|document| windows.cut(tokenizer, number as u32, &document)) {
             Ok(windows) => windows.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         }
@@ -154,6 +156,9 @@ pub fn record(
         let wanted = settings.max_tokens;
         if batch.is_empty() || (wanted > 0 && seen >= wanted) {
             break;
+        }
+        if wanted > 0 {
+            cut(&mut batch, wanted - seen);
         }
         let rows: usize = batch.iter().map(|window| window.rows.len()).sum();
         if let Some(writer) = &writer {
@@ -209,119 +214,6 @@ pub fn record(
 
 fn nothing() -> Error {
     Error::Empty { what: "the text".to_owned(), expected: "at least one token".to_owned() }
-}
-
-/// The tokens that a network reads at once, and those of them that are recorded.
-struct Window {
-    tokens: Vec<u32>,
-    /// Positions in `tokens`.
-    rows: Vec<usize>,
-    /// One row for each of `rows`.
-    table: Table,
-}
-
-struct Windows {
-    context: usize,
-    stride: usize,
-    keep_special: bool,
-}
-
-impl Windows {
-    fn cut(
-        &self,
-        network: &dyn LanguageNetwork,
-        sequence: u32,
-        document: &Document,
-    ) -> Result<Vec<Window>> {
-        let tokenizer = network.tokenizer()?;
-        let spans = tokenizer.encode(&document.text)?;
-        // Special tokens cover no text; they stand around every window.
-        let before = spans.iter().take_while(|span| span.start == span.end).count();
-        let after = spans[before..].iter().rev().take_while(|span| span.start == span.end).count();
-        let (head, rest) = spans.split_at(before);
-        let (body, tail) = rest.split_at(rest.len() - after);
-        let room = self.context.saturating_sub(head.len() + tail.len());
-        if room == 0 || self.stride > room.max(self.context) {
-            return Err(Error::setting(
-                "context",
-                self.context,
-                format!("more than the {} special tokens, and at least `stride`", before + after),
-            ));
-        }
-        let stride = self.stride.min(room);
-        let mut windows = Vec::new();
-        let mut recorded = 0;
-        let mut begin = 0;
-        while recorded < body.len() {
-            let end = (begin + room).min(body.len());
-            let first = windows.is_empty();
-            let mut spans: Vec<TokenSpan> = head.to_vec();
-            spans.extend_from_slice(&body[begin..end]);
-            spans.extend_from_slice(tail);
-            let mut rows: Vec<usize> =
-                (recorded..end).map(|at| head.len() + at - begin).collect();
-            if self.keep_special && first {
-                rows = (0..head.len()).chain(rows).collect();
-            }
-            if self.keep_special && end == body.len() {
-                rows.extend(spans.len() - tail.len()..spans.len());
-            }
-            let offset = if self.keep_special { begin } else { begin.wrapping_sub(head.len()) };
-            let positions: Vec<u32> =
-                rows.iter().map(|row| row.wrapping_add(offset) as u32).collect();
-            let chosen: Vec<TokenSpan> = rows.iter().map(|&row| spans[row]).collect();
-            let ids: Vec<u32> = chosen.iter().map(|span| span.id).collect();
-            let names = ids.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
-            let mut table = Table::new()
-                .with("sequence", Column::U32(vec![sequence; rows.len()]))
-                .with("position", Column::U32(positions))
-                .with("token_id", Column::U32(ids))
-                .with("token", Column::Text(names));
-            if let Some(truth) = &document.truth {
-                table = with_truth(table, &chosen, truth)?;
-            }
-            windows.push(Window { tokens: spans.iter().map(|span| span.id).collect(), rows, table });
-            recorded = end;
-            begin += stride;
-        }
-        Ok(windows)
-    }
-}
-
-/// The columns that describe the world's own tokens, and so are not carried over.
-const OWN_COLUMNS: [&str; 7] =
-    ["sample", "sequence", "position", "token_id", "token", "start", "end"];
-
-/// Gives each of the network's tokens the truth of the planted token that it overlaps most.
-fn with_truth(mut table: Table, spans: &[TokenSpan], truth: &Table) -> Result<Table> {
-    let (starts, ends) = (truth.u32s("start")?, truth.u32s("end")?);
-    let rows: Vec<usize> = spans
-        .iter()
-        .map(|span| {
-            // Planted tokens are in order: the candidates begin at the last that ends before.
-            let first = ends.partition_point(|&end| end as usize <= span.start);
-            let overlap = |at: usize| {
-                span.end.min(ends[at] as usize).saturating_sub(span.start.max(starts[at] as usize))
-            };
-            (first..starts.len())
-                .take_while(|&at| (starts[at] as usize) < span.end)
-                .max_by_key(|&at| (overlap(at), std::cmp::Reverse(at)))
-                .unwrap_or(first.min(starts.len().saturating_sub(1)))
-        })
-        .collect();
-    if truth.rows() == 0 {
-        return Err(Error::Empty {
-            what: "the truth of a text".to_owned(),
-            expected: "one row for each token".to_owned(),
-        });
-    }
-    let aligned = truth.take(&rows);
-    for (name, column) in aligned.columns() {
-        if !OWN_COLUMNS.contains(&name) {
-            table = table.with(name, column.clone());
-        }
-    }
-    Ok(table)
 }
 
 /// A site's activity `[batch, position, unit]`, flattened.

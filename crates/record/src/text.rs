@@ -81,33 +81,33 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String)>> + 
 fn plain(path: &Path, split: Documents) -> Result<DocumentStream> {
     let mut lines = lines(path)?;
     let mut ended = false;
-    Ok(Box::new(
-        std::iter::from_fn(move || {
-            let mut text = String::new();
-            while !ended {
-                match lines.next() {
-                    None => ended = true,
-                    Some(Err(error)) => {
-                        ended = true;
-                        return Some(Err(error));
-                    }
-                    Some(Ok((_, line))) => {
-                        let blank = line.trim().is_empty();
-                        match split {
-                            Documents::Line if !blank => {
-                                return Some(Ok(document(line.trim_end_matches(['\n', '\r']).to_owned())));
-                            }
-                            Documents::Line => {}
-                            Documents::Paragraph if blank && !text.is_empty() => break,
-                            Documents::Paragraph if blank => {}
-                            Documents::Paragraph | Documents::File => text += &line,
+    Ok(Box::new(std::iter::from_fn(move || {
+        let mut text = String::new();
+        while !ended {
+            match lines.next() {
+                None => ended = true,
+                Some(Err(error)) => {
+                    ended = true;
+                    return Some(Err(error));
+                }
+                Some(Ok((_, line))) => {
+                    let blank = line.trim().is_empty();
+                    match split {
+                        Documents::Line if !blank => {
+                            return Some(Ok(document(
+                                line.trim_end_matches(['\n', '\r']).to_owned(),
+                            )));
                         }
+                        Documents::Line => {}
+                        Documents::Paragraph if blank && !text.is_empty() => break,
+                        Documents::Paragraph if blank => {}
+                        Documents::Paragraph | Documents::File => text += &line,
                     }
                 }
             }
-            (!text.trim().is_empty()).then(|| Ok(document(text.trim_end().to_owned())))
-        }),
-    ))
+        }
+        (!text.trim().is_empty()).then(|| Ok(document(text.trim_end().to_owned())))
+    })))
 }
 
 fn json_lines(path: &Path, column: &str) -> Result<DocumentStream> {

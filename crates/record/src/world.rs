@@ -17,11 +17,8 @@ pub fn stories(folder: &Path) -> Result<impl Iterator<Item = Result<Document>> +
     Manifest::<serde_json::Value>::read(folder, Kind::World)?;
     let samples = folder.join("samples.parquet");
     let mut groups = Table::read_groups(&samples, None)?;
-    let texts = crate::text::documents(
-        &[folder.join("text.txt")],
-        "text",
-        crate::text::Documents::Line,
-    )?;
+    let texts =
+        crate::text::documents(&[folder.join("text.txt")], "text", crate::text::Documents::Line)?;
     let mut pending = Table::new();
     let mut used = 0;
     Ok(texts.enumerate().map(move |(number, document)| {

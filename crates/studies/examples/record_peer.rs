@@ -45,9 +45,8 @@ fn main() -> Result<()> {
 
 fn once(network: &dyn LanguageNetwork, batch: &TokenBatch, site: &str, out: &Path) -> Result<()> {
     let mut seen = None;
-    let mut taps = Taps::none()
-        .read(site.parse()?, |_, tensor| seen = Some(tensor.clone()))
-        .without_output();
+    let mut taps =
+        Taps::none().read(site.parse()?, |_, tensor| seen = Some(tensor.clone())).without_output();
     network.forward(batch, &mut taps)?;
     drop(taps);
     let tensor = seen.ok_or_else(|| Error::setting("site", site, "a site of the network"))?;

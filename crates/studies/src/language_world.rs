@@ -24,8 +24,7 @@ fn run(setting: &Setting<'_>) -> Result<Findings> {
     let stage = Stage { tokens: 40_000, ..Stage::default() };
     let (_, recording) = record_world(setting.folder, &stage, setting.seed, setting.progress)?;
     let features = setting.folder.join("features");
-    let compared =
-        compare(&recording, &methods(), &features, setting.seed, setting.progress)?;
+    let compared = compare(&recording, &methods(), &features, setting.seed, setting.progress)?;
     let bars = bars(&compared);
     let section = Section::new("Methods and concepts")
         .with(score_bars(&compared, "snmf"))
@@ -60,4 +59,3 @@ fn bars(compared: &[Compared]) -> Bars {
         Bound::AtLeast((judged * 0.5).ceil()),
     ))
 }
-

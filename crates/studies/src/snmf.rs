@@ -41,7 +41,8 @@ fn run(setting: &Setting<'_>) -> Result<Findings> {
 /// The share of planted features whose best found row has a cosine of [`FOUND`] or more.
 fn found(dictionary: &Dictionary, planted: ArrayView2<'_, f32>, sign: Sign) -> f64 {
     let table = cosines(dictionary.decoder.view(), planted, sign);
-    let best = |column: usize| table.column(column).iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let best =
+        |column: usize| table.column(column).iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let hits = (0..planted.nrows()).filter(|&feature| best(feature) >= FOUND).count();
     hits as f64 / planted.nrows() as f64
 }
@@ -114,16 +115,10 @@ fn factors(setting: &Setting<'_>, findings: &mut Findings) -> Result<()> {
     findings.bars.bars.extend(bars);
     let curve = best.loss.iter().enumerate().map(|(step, &loss)| [step as f64, f64::from(loss)]);
     let restarts = Table::new("Restarts", ["restart", "lowest loss", "features found"]);
-    let restarts = losses.iter().zip(&shares).enumerate().fold(
-        restarts,
-        |table, (number, (loss, share))| {
-            table.with_row([
-                Cell::Number(number as f64),
-                Cell::Number(*loss),
-                Cell::Number(*share),
-            ])
-        },
-    );
+    let restarts =
+        losses.iter().zip(&shares).enumerate().fold(restarts, |table, (number, (loss, share))| {
+            table.with_row([Cell::Number(number as f64), Cell::Number(*loss), Cell::Number(*share)])
+        });
     findings.sections.push(
         Section::new("A: planted factors")
             .says(format!(
@@ -158,8 +153,7 @@ fn coefficient_correlation(
     coefficients: &Array2<f32>,
     planted: &Planted,
 ) -> f64 {
-    let pairs =
-        match_rows(dictionary.decoder.view(), planted.dictionary.view(), Sign::Signed);
+    let pairs = match_rows(dictionary.decoder.view(), planted.dictionary.view(), Sign::Signed);
     let sum: f64 = pairs
         .iter()
         .map(|pair| {
@@ -216,7 +210,10 @@ fn hierarchy(setting: &Setting<'_>, findings: &mut Findings) -> Result<()> {
         ),
     ];
     findings.bars.bars.extend(bars);
-    let table = Table::new("Children and parents", ["planted feature", "planted group", "cosine", "found group"]);
+    let table = Table::new(
+        "Children and parents",
+        ["planted feature", "planted group", "cosine", "found group"],
+    );
     let table = pairs.iter().zip(&found_groups).fold(table, |table, (pair, group)| {
         table.with_row([
             Cell::Number(pair.planted as f64),

@@ -105,7 +105,8 @@ impl Study {
             seed,
             report: report.display().to_string(),
         };
-        let mut provenance = Provenance::here(&serde_json::json!({"study": self.name}), seed, "cpu");
+        let mut provenance =
+            Provenance::here(&serde_json::json!({"study": self.name}), seed, "cpu");
         provenance.seconds = seconds;
         self.page(findings, provenance).write(&report)?;
         let text = serde_json::to_vec_pretty(&outcome)

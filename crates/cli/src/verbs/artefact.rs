@@ -41,9 +41,11 @@ pub(crate) fn info(args: &Info, context: &Context<'_>) -> Result<ExitCode> {
     }
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
         other => other.to_string(),
     };
     let mut rows = Vec::new();
@@ -110,7 +112,9 @@ pub(crate) fn reproduce(args: &Reproduce, context: &Context<'_>) -> Result<ExitC
         .at(Path::new("nissl"), "run")?;
     if !status.success() {
         return Err(Error::file(file, "provenance.command", status, "a run that succeeds")
-            .with_help("run it from the folder in which it was first run; its inputs must be there"));
+            .with_help(
+                "run it from the folder in which it was first run; its inputs must be there",
+            ));
     }
     let second = read_any(&target)?;
     let differing = differing(&manifest.shards, &second.shards);

@@ -107,8 +107,7 @@ fn all(
 ) -> Result<ExitCode> {
     let recording = recording_of(features, inputs.recording.as_ref())?;
     let network = network.map(|network| network as &dyn LanguageNetwork);
-    let explained =
-        nissl_explain::all(features, &recording, network, settings, context.progress)?;
+    let explained = nissl_explain::all(features, &recording, network, settings, context.progress)?;
     let good = explained.good();
     if context.printer.is_json() {
         let rows: Vec<_> = explained

@@ -85,7 +85,8 @@ pub(crate) fn run(args: Probe, context: &Context<'_>) -> Result<ExitCode> {
 
 /// The features and the number that `FOLDER:NUMBER` names.
 fn feature_of(text: &str) -> Result<(Features, usize)> {
-    let parts = text.rsplit_once(':').and_then(|(folder, number)| Some((folder, number.parse().ok()?)));
+    let parts =
+        text.rsplit_once(':').and_then(|(folder, number)| Some((folder, number.parse().ok()?)));
     let Some((folder, number)) = parts else {
         return Err(Error::setting("feature", format!("`{text}`"), "FOLDER:NUMBER"));
     };
@@ -249,8 +250,7 @@ fn ablate_one(
     context.printer.table(&headers, &rows);
     context.printer.note(&format!(
         "loss {:+.4} nats a token over {} tokens without feature {number}",
-        effect.change,
-        effect.tokens,
+        effect.change, effect.tokens,
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -67,9 +67,9 @@ pub(crate) fn run(args: &Record, context: &Context<'_>) -> Result<ExitCode> {
         context.progress,
     );
     let recording = recorded.map_err(|error| match error {
-        Error::Interrupted { done } => Error::Interrupted {
-            done: format!("{done} in {}", args.out.display()),
-        },
+        Error::Interrupted { done } => {
+            Error::Interrupted { done: format!("{done} in {}", args.out.display()) }
+        }
         other => other,
     })?;
     let (samples, units) = (recording.samples(), recording.units());

@@ -69,7 +69,8 @@ fn execute(name: &str, out: Option<PathBuf>, context: &Context<'_>) -> Result<Ex
     let report = out.join("report.html");
     if !given && report.exists() {
         // The default folder is ours: a second run takes the place of the first.
-        std::fs::remove_dir_all(&out).map_err(|error| nissl_core::Error::io(&out, "remove", error))?;
+        std::fs::remove_dir_all(&out)
+            .map_err(|error| nissl_core::Error::io(&out, "remove", error))?;
     }
     store::prepare(&out, if given { context.global.existing() } else { Existing::Refuse })?;
     let outcome = study.execute(context.global.seed, &out, context.progress)?;

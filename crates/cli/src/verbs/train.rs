@@ -141,10 +141,8 @@ fn show(trained: &Trained, out: &Path, context: &Context<'_>) -> Result<()> {
 
 /// The tokens of a world's stories; the last ones are held out.
 fn of_world(folder: &Path, held_out: f64) -> Result<Texts> {
-    let table = Table::read(
-        &folder.join("samples.parquet"),
-        Some(&["sequence", "token_id", "entropy"]),
-    )?;
+    let table =
+        Table::read(&folder.join("samples.parquet"), Some(&["sequence", "token_id", "entropy"]))?;
     let (stories, tokens) = (table.u32s("sequence")?, table.u32s("token_id")?);
     let entropy = table.f32s("entropy")?;
     let all = stories.last().map_or(0, |last| last + 1);
@@ -177,10 +175,8 @@ fn of_texts(inputs: &Inputs) -> Result<Texts> {
             let mut words: Vec<(String, u64)> = counts.into_iter().collect();
             words.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             let kept = words.into_iter().take(inputs.vocabulary).map(|(word, _)| word);
-            let words: Vec<String> = ["<unknown>".to_owned(), "<end>".to_owned()]
-                .into_iter()
-                .chain(kept)
-                .collect();
+            let words: Vec<String> =
+                ["<unknown>".to_owned(), "<end>".to_owned()].into_iter().chain(kept).collect();
             let json = word_level_tokenizer(&words).into_bytes();
             TextTokenizer::parse("the tokenizer of these texts", json, None)?
         }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use ndarray::{Array2, array};
+use parquet::file::reader::FileReader;
 use proptest::prelude::*;
 
 use super::*;
@@ -113,7 +114,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
     let mut writer =
         FeaturesWriter::create(cut.path(), &plan(4), Existing::Resume, not_again).expect("resumes");
     let committed = writer.committed() as usize;
-    assert!(committed > 0 && committed < 28 && committed % 4 == 0, "{committed}");
+    assert!(committed > 0 && committed < 28 && committed.is_multiple_of(4), "{committed}");
     for number in committed / 4..10 {
         writer.push(block(4 * number).view()).expect("pushes");
     }
@@ -256,7 +257,6 @@ fn other_stages_add_tables_and_histograms() {
         let path = folder.path().join("examples.parquet");
         let file = std::fs::File::open(path).expect("opens");
         let reader = parquet::file::reader::SerializedFileReader::new(file).expect("reads");
-        use parquet::file::reader::FileReader;
         reader.metadata().row_groups().iter().map(|group| group.num_rows() as usize).collect()
     };
     assert_eq!(sizes, [1500, 1500]);

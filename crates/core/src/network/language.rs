@@ -1,7 +1,7 @@
 //! `LanguageNetwork`: a network that reads tokens and, mostly, predicts the next.
 
-use burn::tensor::{Tensor, TensorData};
 use burn::tensor::{Device, Int};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::Network;

@@ -80,12 +80,7 @@ impl Csr {
         let (first, last) = (starts[0] as usize, starts[to - from] as usize);
         let indices = file.u32s("indices", first, last)?;
         if let Some(outside) = indices.iter().find(|&&index| index as usize >= columns) {
-            return Err(Error::file(
-                file.path(),
-                "indices",
-                outside,
-                format!("below {columns}"),
-            ));
+            return Err(Error::file(file.path(), "indices", outside, format!("below {columns}")));
         }
         let values = file.f32s("values", first, last)?;
         let starts = starts.iter().map(|start| start - first as i64).collect();

@@ -4,6 +4,8 @@
 //! Memory: the unit table and one block; activity and sample table are streamed.
 
 mod csr;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::ops::Range;

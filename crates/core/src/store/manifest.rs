@@ -256,4 +256,3 @@ pub fn read_value(folder: &Path, expected: &str) -> Result<serde_json::Value> {
         None => Err(Error::file(&path, "format", "absent", "a whole number")),
     }
 }
-

@@ -67,7 +67,8 @@ fn only_unfinished(folder: &Path) -> bool {
 
 /// The name under which a file is written before it gets its own.
 pub fn aside(path: &Path) -> PathBuf {
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name =
+        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     path.with_file_name(format!(".{name}.unfinished"))
 }
 
@@ -152,8 +153,7 @@ mod tests {
     #[test]
     fn a_manifest_is_read_as_written_and_keeps_its_kind() {
         let folder = tempfile::tempdir().expect("a folder");
-        let manifest =
-            Manifest::new(Kind::Recording, Provenance::default(), Detail { samples: 3 });
+        let manifest = Manifest::new(Kind::Recording, Provenance::default(), Detail { samples: 3 });
         manifest.write(folder.path()).expect("writes");
         let back = Manifest::<Detail>::read(folder.path(), Kind::Recording).expect("reads");
         assert_eq!(back, manifest);

@@ -158,7 +158,9 @@ impl Column {
                 let lists: Vec<Self> = array
                     .as_list_opt::<i32>()?
                     .iter()
-                    .map(|row| row.map_or(Some(Self::F32(Vec::new())), |row| Self::from_arrow(&row)))
+                    .map(|row| {
+                        row.map_or(Some(Self::F32(Vec::new())), |row| Self::from_arrow(&row))
+                    })
                     .collect::<Option<_>>()?;
                 if lists.iter().any(|list| matches!(list, Self::Text(_))) {
                     let row = |list| if let Self::Text(row) = list { row } else { Vec::new() };
@@ -180,4 +182,3 @@ impl Column {
 fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Vec<String> {
     values.map(|text| text.unwrap_or_default().to_owned()).collect()
 }
-

@@ -135,8 +135,8 @@ impl Table {
     /// As [`Self::read`].
     pub fn read_groups(path: &Path, only: Option<&[&str]>) -> Result<TableGroups> {
         let file = File::open(path).at(path, "open")?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|error| broken(path, &error))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(path, &error))?;
         let schema = builder.schema().clone();
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         if let Some(only) = only {
@@ -259,7 +259,10 @@ mod tests {
             .with("dead", Column::Bool(vec![true, false, false]))
             .with("site", Column::Text(vec!["a".into(), "ü".into(), String::new()]))
             .with("activations", Column::Numbers(vec![vec![1.0], vec![], vec![2.0, 3.0]]))
-            .with("tokens", Column::Texts(vec![vec!["x".into()], vec![], vec!["y".into(), "z".into()]]))
+            .with(
+                "tokens",
+                Column::Texts(vec![vec!["x".into()], vec![], vec!["y".into(), "z".into()]]),
+            )
     }
 
     #[test]

@@ -81,7 +81,9 @@ impl TableWriter {
         if let parquet::errors::ParquetError::External(inner) = error {
             return match inner.downcast::<std::io::Error>() {
                 Ok(io) => Error::io(&self.path, "write", *io),
-                Err(other) => Error::file(&self.path, "content", other, "columns as in the first rows"),
+                Err(other) => {
+                    Error::file(&self.path, "content", other, "columns as in the first rows")
+                }
             };
         }
         Error::file(&self.path, "content", error, "columns as in the first rows")
@@ -96,4 +98,3 @@ impl Drop for TableWriter {
         }
     }
 }
-

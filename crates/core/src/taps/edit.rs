@@ -80,7 +80,12 @@ impl Edit {
 }
 
 impl Edit {
-    pub(super) fn apply(&self, tensor: Tensor<3>, offset: usize, sample_offset: usize) -> Tensor<3> {
+    pub(super) fn apply(
+        &self,
+        tensor: Tensor<3>,
+        offset: usize,
+        sample_offset: usize,
+    ) -> Tensor<3> {
         let dims = tensor.dims();
         let [batch, positions, units] = dims;
         let device = tensor.device();
@@ -113,13 +118,16 @@ impl Edit {
                 let part = if other_batch == batch {
                     part
                 } else {
-                    part.slice([0..1, 0..end - offset, 0..units]).expand([batch, end - offset, units])
+                    part.slice([0..1, 0..end - offset, 0..units]).expand([
+                        batch,
+                        end - offset,
+                        units,
+                    ])
                 };
                 if end - offset == positions {
                     part
                 } else {
-                    let rest =
-                        tensor.clone().slice([0..batch, end - offset..positions, 0..units]);
+                    let rest = tensor.clone().slice([0..batch, end - offset..positions, 0..units]);
                     Tensor::cat(vec![part, rest], 1)
                 }
             }
@@ -177,4 +185,3 @@ fn times(
         Some(other) => other * mask,
     })
 }
-

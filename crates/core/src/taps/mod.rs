@@ -168,8 +168,7 @@ impl<'a> Taps<'a> {
                         help: None,
                     });
                 }
-                let outside =
-                    edit.selection.units.iter().flatten().find(|&&unit| unit >= units);
+                let outside = edit.selection.units.iter().flatten().find(|&&unit| unit >= units);
                 if let Some(unit) = outside {
                     return Err(Error::setting(
                         "unit",
@@ -268,9 +267,7 @@ mod tests {
             &Device::flex(),
         );
         let edit = |seed| Edit::new(glob("embed"), Change::Resample { pool: pool.clone(), seed });
-        let run = |seed| {
-            values(Taps::none().edit(edit(seed)).visit(format_args!("embed"), ones()))
-        };
+        let run = |seed| values(Taps::none().edit(edit(seed)).visit(format_args!("embed"), ones()));
         let out = run(3);
         assert!(out.chunks(4).all(|row| row[0] % 4.0 == 0.0 && row[3] == row[0] + 3.0));
         assert_eq!(out, run(3));

@@ -109,7 +109,10 @@ fn planted_clusters_are_found_and_each_has_its_samples() {
         assert!(recovered(&corners, &found.decoder) > 0.99, "seed {seed}");
         assert_eq!(found.encoding, Encoding::Nearest);
         let activations = found.encode(samples.view()).expect("encodes");
-        assert!(activations.sum_axis(Axis(0)).iter().all(|&size| (size - 60.0).abs() < 0.1), "seed {seed}");
+        assert!(
+            activations.sum_axis(Axis(0)).iter().all(|&size| (size - 60.0).abs() < 0.1),
+            "seed {seed}"
+        );
         assert!(found.loss.windows(2).all(|pair| pair[1] <= pair[0] * 1.000_001));
         let error = found.reconstruct(activations.view()).expect("decodes") - &samples;
         let inertia: f64 = error.iter().map(|&v| f64::from(v) * f64::from(v)).sum();

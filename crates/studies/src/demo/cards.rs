@@ -9,7 +9,9 @@ use nissl_explain::{Explained, logit_lens::Pushed};
 use nissl_probe::truth::FeatureMatch;
 
 use crate::compare::Compared;
-use crate::report::{self, FeatureCard, Match, Quality, Score, TokenActivity, TokenEffect, Truth, UnitWeight};
+use crate::report::{
+    self, FeatureCard, Match, Quality, Score, TokenActivity, TokenEffect, Truth, UnitWeight,
+};
 
 /// Cards of features with a clear pattern, and of features without.
 const GOOD: usize = 15;

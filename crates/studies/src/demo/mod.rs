@@ -196,8 +196,7 @@ pub fn checkpoint(
         Method::Snmf(Snmf { k, sparsity: Sparsity::Fraction(0.01), iterations: 150, ..snmf() });
     let options = Options { seed, held_out: HELD_OUT, ..Options::default() };
     let folder = out.join("features").join("snmf");
-    let features =
-        nissl_decompose::decompose(&method, &recording, &folder, &options, progress)?;
+    let features = nissl_decompose::decompose(&method, &recording, &folder, &options, progress)?;
     let explained = explain(&features, &recording, network, progress)?;
     let cards = cards::without_truth(&features, &recording, network, &explained, progress)?;
     let summary = Summary {

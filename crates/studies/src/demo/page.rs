@@ -31,8 +31,11 @@ pub(super) fn with_truth(
     Ok(report
         .with_section(done(compared, recording, summary))
         .with_section(methods(compared))
-        .with_section(features(cards, "Each card is one feature that SNMF found. Darker tokens \
-            activate it more. The truth was not used to find or to name it."))
+        .with_section(features(
+            cards,
+            "Each card is one feature that SNMF found. Darker tokens \
+            activate it more. The truth was not used to find or to name it.",
+        ))
         .with_section(steering(steered))
         .with_section(distribution(compared)?)
         .with_section(network()?)
@@ -62,8 +65,11 @@ pub(super) fn without_truth(
         .with(format!("{:.0} %", 100.0 * explained), "of the variance of unread text explained");
     Ok(report
         .with_section(Section::new("What was done").with(facts))
-        .with_section(features(cards, "Each card is one feature that SNMF found. Darker tokens \
-            activate it more."))
+        .with_section(features(
+            cards,
+            "Each card is one feature that SNMF found. Darker tokens \
+            activate it more.",
+        ))
         .with_section(again("nissl demo --model", seed, summary)))
 }
 

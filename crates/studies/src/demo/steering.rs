@@ -70,7 +70,8 @@ pub(super) fn steer_five(
         let hits = |text: &[u32]| text.iter().filter(|token| tokens.contains(token)).count();
         let target = Target { site: &site, direction: &direction, hits: &hits };
         let steered = steer(network, &prompt, target, &settings, &silent)?;
-        let ablated = ablate(network, &site, &[&direction], &[], &text, &settings_of_ablation, &silent)?;
+        let ablated =
+            ablate(network, &site, &[&direction], &[], &text, &settings_of_ablation, &silent)?;
         let Some(ablated) = ablated.into_iter().next() else { continue };
         let texts = before_after(tokenizer, feature, &concept, &steered, tokens);
         found.push(SteeredFeature { feature, concept, steered, ablated, texts });
@@ -100,7 +101,9 @@ fn candidates(
         })
         .filter_map(|(feature, found)| {
             let concept = found.concept.clone()?;
-            words.get(&concept).is_some_and(|tokens| tokens.len() > 1)
+            words
+                .get(&concept)
+                .is_some_and(|tokens| tokens.len() > 1)
                 .then_some((found.f1, feature, concept))
         })
         .collect();

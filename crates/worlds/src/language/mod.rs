@@ -12,12 +12,15 @@ mod grammar;
 mod inflect;
 mod lexicon;
 mod parse;
+mod phrases;
 mod rules;
 mod state;
 mod story;
+mod symbol;
 mod teller;
 mod tokenizer;
 mod verbs;
+mod ways;
 mod write;
 
 pub use aligned::Language;

@@ -1,9 +1,10 @@
 //! Reads the notation of the tables into symbols.
 
 use super::concepts::Concepts;
-use super::grammar::{
-    Alternative, Case, ClassBy, Form, Grammar, Initial, MOODS, Naming, Needs, PERSON_SLOTS,
-    SCENE_ANIMALS, SCENES, STORY_SLOTS, Slot, Symbol, Who,
+use super::grammar::{Grammar, MOODS, SCENE_ANIMALS, SCENES};
+use super::symbol::{
+    Alternative, Case, ClassBy, Form, Initial, Naming, Needs, PERSON_SLOTS, STORY_SLOTS, Slot,
+    Symbol, Who,
 };
 
 /// The union of the concepts named in `names`.

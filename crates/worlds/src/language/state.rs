@@ -5,7 +5,8 @@ use super::concepts::{
     MOOD_HAPPY, MOOD_SAD, MOOD_SCARY, NEGATED, PASSIVE, PAST, PRESENT, QUOTATION, SCENE_FARM,
     SCENE_FOREST, SCENE_HOME, SCENE_MARKET, SCENE_SCHOOL, SCENE_SEA, SCENE_TOWN, SUBORDINATE,
 };
-use super::grammar::{Alternative, Grammar, NONE, Needs, PERSON_SLOTS, STORY_SLOTS, Slot, Who};
+use super::grammar::{Grammar, NONE};
+use super::symbol::{Alternative, ClassBy, Needs, PERSON_SLOTS, STORY_SLOTS, Slot, Who};
 
 /// People a story can hold.
 pub(super) const PEOPLE: usize = 3;
@@ -142,7 +143,7 @@ impl State {
     }
 
     /// Whether `person` can stand for `who` where `needs` must be met.
-    pub(super) fn suits(&self, person: u8, who: Who, needs: &Needs) -> bool {
+    pub(super) fn suits(&self, person: u8, who: Who, needs: Needs) -> bool {
         let (own, taken) = match who {
             Who::Actor => (needs.actor, self.other),
             Who::Other => (needs.other, self.actor),
@@ -151,17 +152,16 @@ impl State {
             return false;
         }
         // Somebody must be left for the part that is not cast yet.
-        let (open, left, other) = match who {
-            Who::Actor => (self.other == NOBODY && needs.names_other, needs.other, Who::Other),
-            Who::Other => (self.actor == NOBODY && needs.names_actor, needs.actor, Who::Actor),
+        let (open, left) = match who {
+            Who::Actor => (self.other == NOBODY && needs.names_other, needs.other),
+            Who::Other => (self.actor == NOBODY && needs.names_actor, needs.actor),
         };
-        debug_assert!(other != who);
         !open || (0..self.count).any(|rest| rest != person && self.has(rest) & left == left)
     }
 
     /// Whether `alternative` can be told now.
     pub(super) fn allows(&self, alternative: &Alternative) -> bool {
-        let needs = &alternative.needs;
+        let needs = alternative.needs;
         let place = self.scene.map_or(0, |scene| 1 << scene) | 1 << (self.mood + 8);
         if alternative.condition != 0 && alternative.condition & place == 0 {
             return false;
@@ -181,8 +181,7 @@ impl State {
     }
 
     /// The class that `choice` means in this state, with its share.
-    pub(super) fn classes(&self, choice: super::grammar::ClassBy, mut visit: impl FnMut(u16, f64)) {
-        use super::grammar::ClassBy;
+    pub(super) fn classes(&self, choice: ClassBy, mut visit: impl FnMut(u16, f64)) {
         match choice {
             ClassBy::Fixed(class) => visit(class, 1.0),
             ClassBy::Gender(classes) => {

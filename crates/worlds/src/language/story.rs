@@ -63,7 +63,7 @@ pub(super) fn tell(seed: u64, index: u64) -> Story {
     rng.set_stream(index);
     let rule = |name: &str| grammar.rule_ids[name];
     let mut state = State::new(rng.random_range(0..4), rng.random_bool(PAST_SHARE));
-    let mut teller = Teller::new(grammar, grammar.names);
+    let mut teller = Teller::new(grammar);
     let certain =
         |word, sentence| Told { word, concepts: MARK, entropy: 0.0, surprise: 0.0, sentence };
     let mut told = vec![certain(grammar.fixed.story, 0)];

@@ -88,7 +88,10 @@ impl LanguageWorld {
             samples.push(&rows.table(!self.languages.is_empty()))?;
         }
         samples.finish()?;
-        let file = text.into_inner().map_err(|error| error.into_error()).at(&text_path, "write")?;
+        let file = text
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)
+            .at(&text_path, "write")?;
         file.sync_all().at(&text_path, "write")?;
         std::fs::rename(&aside, &text_path).at(&text_path, "rename")?;
         written.entropy /= written.tokens as f64;
