@@ -102,7 +102,7 @@ mod tests {
         let logits = [0.125_f32.ln(), 0.5_f32.ln(), 0.25_f32.ln(), 0.125_f32.ln()];
         let mut counts = vec![0; 4];
         for n in 0..800 {
-            counts[draw(&logits, sampling, f64::from(n) / 800.0) as usize] += 1;
+            counts[draw(&logits, sampling, (f64::from(n) + 0.5) / 800.0) as usize] += 1;
         }
         counts
     }
