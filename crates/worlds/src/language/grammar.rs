@@ -8,7 +8,7 @@ use super::inflect;
 use super::lexicon::{FUNCTIONS, NOUNS, QUALITIES};
 use super::parse;
 use super::rules::RULES;
-use super::symbol::{Alternative, ClassBy, Symbol};
+use super::symbol::{Alternative, Symbol};
 use super::verbs::VERBS;
 
 /// Marks a word, an entry or a person that is not set.

@@ -1,7 +1,7 @@
 //! The phrases of the aligned languages, agreeing in gender, number and case.
 
 use super::aligned::Language;
-use super::aligned_lexicon::{COLOURS, DAYS, OBJECTS, PLACES, SUBJECTS, VERBS};
+use super::aligned_lexicon::{COLOURS, DAYS, PLACES, SUBJECTS, VERBS};
 use super::concepts::{AUXILIARY, Concepts, DETERMINER, FUNCTION, MARK, PLURAL, PREPOSITION};
 use super::parse::concepts;
 
@@ -203,6 +203,7 @@ fn synthetic(code: usize) -> String {
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::aligned_lexicon::OBJECTS;
     use super::*;
 
     #[test]
