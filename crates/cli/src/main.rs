@@ -10,6 +10,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use nissl_core::Progress;
 
@@ -44,7 +45,7 @@ pub(crate) struct Global {
     /// Where to compute: cpu, and in builds with that feature cuda:N or vulkan:N
     #[arg(long, global = true, default_value = "cpu", help_heading = "How")]
     device: String,
-    /// Threads; 0 is one for each core
+    /// Threads; 0 is one for each core [default: 0]
     #[arg(
         long,
         global = true,
@@ -63,7 +64,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "How")]
     overwrite: bool,
     /// Use no network: models must be local or cached
-    #[arg(long, global = true, env = "NISSL_OFFLINE", help_heading = "How")]
+    #[arg(long, global = true, env = "NISSL_OFFLINE", hide_env_values = true,
+        value_parser = FalseyValueParser::new(), help_heading = "How")]
     offline: bool,
     /// Run as if started in this folder
     #[arg(short = 'C', long, global = true, value_name = "FOLDER", help_heading = "How")]
@@ -112,6 +114,7 @@ fn run(cli: Cli) -> ExitCode {
             crash::abort_by_user();
         }
         stop.interrupt();
+        printer::interrupting();
     });
     if handler.is_err() {
         tracing::debug!("Ctrl-C cannot be caught here");

@@ -121,6 +121,11 @@ pub(crate) fn describe(error: &Error) -> String {
     text
 }
 
+/// Says that Ctrl-C was heard.
+pub(crate) fn interrupting() {
+    to_stderr("stopping at the next safe place; Ctrl-C again stops at once");
+}
+
 fn to_stdout(text: &str) {
     // A reader that has closed its end (`| head`) wants no more, and no complaint.
     writeln!(std::io::stdout().lock(), "{text}").ok();

@@ -33,7 +33,7 @@ pub enum Error {
     },
 
     /// A folder is no artefact of nissl, or not of the wanted kind.
-    #[error("{path} is not a {expected}: {found}")]
+    #[error("{path} holds no {expected}: {found}")]
     #[diagnostic(code(nissl::E0201))]
     NotAnArtefact {
         path: String,

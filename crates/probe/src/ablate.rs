@@ -199,7 +199,8 @@ pub fn ablate(
         removals.push(Taken::new(direction, means, settings.removal)?);
     }
     // A sequence of one token predicts nothing.
-    let rows: Vec<&[u32]> = text.sequences.iter().map(Vec::as_slice).collect();
+    let context = network.context().max(1);
+    let rows: Vec<&[u32]> = text.sequences.iter().flat_map(|all| all.chunks(context)).collect();
     let longest = rows.iter().map(|row| row.len()).max().unwrap_or(1);
     let at_once = sequences_at_once(network, longest);
     let stage = progress.stage("ablate", (rows.len() * (1 + directions.len())) as u64, "sequences");
@@ -228,7 +229,7 @@ pub fn ablate(
             stage.advance(some.len() as u64);
         }
     }
-    let (places, groups) = counted_places(&text.sequences, settings.counted_at);
+    let (places, groups) = counted_places(&text.sequences, context, settings.counted_at);
     Ok(changes.iter().map(|change| summarise(change, &places, &groups, text, settings)).collect())
 }
 
@@ -279,15 +280,23 @@ impl Taken {
 }
 
 /// For each loss the row of the truth it counts under, and its sequence.
-fn counted_places(sequences: &[Vec<u32>], counted_at: CountedAt) -> (Vec<usize>, Vec<u32>) {
+///
+/// Sequences longer than the `context` are read in windows, whose last tokens predict nothing.
+fn counted_places(
+    sequences: &[Vec<u32>],
+    context: usize,
+    counted_at: CountedAt,
+) -> (Vec<usize>, Vec<u32>) {
     let (mut places, mut groups, mut start) = (Vec::new(), Vec::new(), 0);
     for (number, sequence) in sequences.iter().enumerate() {
         let shift = usize::from(counted_at == CountedAt::Predicted);
-        for position in 0..sequence.len().saturating_sub(1) {
-            places.push(start + position + shift);
-            groups.push(number as u32);
+        for window in sequence.chunks(context) {
+            for position in 0..window.len() - 1 {
+                places.push(start + position + shift);
+                groups.push(number as u32);
+            }
+            start += window.len();
         }
-        start += sequence.len();
     }
     (places, groups)
 }

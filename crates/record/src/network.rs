@@ -141,6 +141,7 @@ pub fn record(
     let stage = progress.stage("record", settings.max_tokens as u64, "tokens");
     let mut writer: Option<RecordingWriter> = None;
     let (mut seen, mut skipped) = (0, 0);
+    let mut stopped = false;
     let mut batch: Vec<Window> = Vec::with_capacity(settings.batch);
     let mut incoming = documents.enumerate().flat_map(|(number, document)| {
         match document.and_then(|document| windows.cut(tokenizer, number as u32, &document)) {
@@ -199,13 +200,15 @@ pub fn record(
         writer.push(assemble(&activity, &batch, rows)?.view(), table)?;
         seen += rows;
         stage.advance(rows as u64);
-        if progress.interrupted() {
+        // The shard is finished first, so that the resumed recording has the bytes of a whole one.
+        if progress.interrupted() && writer.between_shards() {
+            stopped = true;
             break;
         }
     }
     drop(incoming);
     let writer = writer.ok_or_else(nothing)?;
-    if progress.interrupted() {
+    if stopped {
         let kept = writer.suspend()?;
         return Err(Error::Interrupted { done: format!("{kept} tokens") });
     }

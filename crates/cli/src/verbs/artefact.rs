@@ -61,7 +61,7 @@ pub(crate) fn info(args: &Info, context: &Context<'_>) -> Result<ExitCode> {
     }
     let shards = manifest["shards"].as_array().map_or(&[][..], Vec::as_slice);
     let bytes: u64 = shards.iter().filter_map(|shard| shard["bytes"].as_u64()).sum();
-    add("shards", format!("{}, {} in all", shards.len(), size(bytes)));
+    add("shards", format!("{}, {} in all", self::shards(shards.len()), size(bytes)));
     let provenance = &manifest["provenance"];
     for key in ["command", "seed", "version", "device", "seconds"] {
         add(key, text(&provenance[key]));
@@ -76,12 +76,17 @@ pub(crate) fn info(args: &Info, context: &Context<'_>) -> Result<ExitCode> {
 pub(crate) fn verify(args: &Verify, context: &Context<'_>) -> Result<ExitCode> {
     let manifest = read_any(&args.path)?;
     let outcome = manifest.verify(&args.path);
+    if context.printer.is_json() && !matches!(&outcome, Err(error) if !is_checksum(error)) {
+        context.printer.json(&serde_json::json!({
+            "path": args.path, "shards": manifest.shards.len(), "whole": outcome.is_ok(),
+        }))?;
+    }
     match outcome {
         Ok(()) => {
             context.printer.note(&format!(
-                "{}: {} shards, every checksum holds",
+                "{}: {}, every checksum holds",
                 args.path.display(),
-                manifest.shards.len()
+                shards(manifest.shards.len())
             ));
             Ok(ExitCode::SUCCESS)
         }
@@ -91,6 +96,15 @@ pub(crate) fn verify(args: &Verify, context: &Context<'_>) -> Result<ExitCode> {
         }
         Err(other) => Err(other),
     }
+}
+
+fn is_checksum(error: &Error) -> bool {
+    matches!(error, Error::Checksum { .. })
+}
+
+/// A number of shards in words.
+fn shards(count: usize) -> String {
+    if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") }
 }
 
 pub(crate) fn reproduce(args: &Reproduce, context: &Context<'_>) -> Result<ExitCode> {
@@ -124,7 +138,7 @@ pub(crate) fn reproduce(args: &Reproduce, context: &Context<'_>) -> Result<ExitC
             "same": differing.is_empty(),
         }))?;
     } else if differing.is_empty() {
-        context.printer.text(&format!("same: all {} shards agree", manifest.shards.len()));
+        context.printer.text(&format!("same: {}, equal checksums", shards(manifest.shards.len())));
     } else {
         context.printer.text(&format!("different: {}", differing.join(", ")));
     }

@@ -92,6 +92,24 @@ pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {
                     vec![feature.to_string(), told(&effect.plus), told(&effect.minus)]
                 })
                 .collect();
+            if context.printer.is_json() {
+                let words = |pushed: &nissl_explain::logit_lens::Pushed| {
+                    pushed.tokens.iter().map(|(id, _)| word(*id)).collect::<Vec<_>>()
+                };
+                let features: Vec<_> = effects
+                    .iter()
+                    .enumerate()
+                    .map(|(feature, effect)| {
+                        serde_json::json!({
+                            "feature": feature,
+                            "towards": words(&effect.plus),
+                            "away_from": words(&effect.minus),
+                        })
+                    })
+                    .collect();
+                context.printer.json(&features)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             context.printer.table(&[">feature", "pushes towards", "pushes away from"], &rows);
             Ok(ExitCode::SUCCESS)
         }

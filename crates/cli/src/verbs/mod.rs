@@ -11,6 +11,7 @@ mod study;
 mod train;
 mod world;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use nissl_core::{Progress, Result};
@@ -101,6 +102,7 @@ pub(crate) fn log(verbose: u8) {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .without_time()
         .with_target(false)
         .try_init();

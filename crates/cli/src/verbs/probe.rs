@@ -194,7 +194,7 @@ fn steer_one(
             point.sign.symbol().to_owned(),
             point.target.to_string(),
             strength,
-            format!("{:.2}", point.score),
+            if point.score.is_finite() { format!("{:.2}", point.score) } else { String::new() },
             text(point.texts.first())?,
         ]);
     }

@@ -95,8 +95,12 @@ impl RecordingWriter {
             same_settings(folder, &before, &manifest)?;
             manifest = before;
         } else {
-            plan.units.write(&folder.join("units.parquet"))?;
+            // The manifest comes first: a folder without one could not be continued.
             manifest.write(folder)?;
+        }
+        let units_file = folder.join("units.parquet");
+        if !units_file.exists() {
+            plan.units.write(&units_file)?;
         }
         let committed = manifest.shards.iter().map(|shard| shard.rows).sum();
         let (sender, receiver) = sync_channel(1);
@@ -120,6 +124,12 @@ impl RecordingWriter {
     /// The samples that an interrupted run had already written; pushing goes on after them.
     pub fn committed(&self) -> u64 {
         self.committed
+    }
+
+    /// Whether all that was pushed has gone to disk: a run that stops here and is resumed has the
+    /// shards of one that was never stopped.
+    pub fn between_shards(&self) -> bool {
+        self.pending.samples.rows() == 0
     }
 
     /// Appends samples `[sample, unit]` with their rows of the sample table (`sequence`,

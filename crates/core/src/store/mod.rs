@@ -47,8 +47,8 @@ pub fn prepare(folder: &Path, existing: Existing) -> Result<bool> {
         }
         (true, _) => Err(Error::NotAnArtefact {
             path: folder.display().to_string(),
-            expected: "folder that nissl made".to_owned(),
-            found: "it holds something else and no manifest".to_owned(),
+            expected: "artefact of nissl".to_owned(),
+            found: format!("there is something else, and no {MANIFEST}"),
             help: Some("nothing was removed; choose another output folder".to_owned()),
         }),
         (false, _) => {

@@ -218,7 +218,11 @@ impl Checkpoint {
         if self.problems.is_empty() {
             return Ok(());
         }
-        let found = self.problems.join("; ");
+        let shown = 4.min(self.problems.len());
+        let mut found = self.problems[..shown].join("; ");
+        if shown < self.problems.len() {
+            found += &format!("; and {} more", self.problems.len() - shown);
+        }
         Err(Error::file(&self.path, "tensors", found, "the tensors that config.json describes")
             .with_help("are config.json and the weights of the same network?"))
     }

@@ -76,7 +76,7 @@ impl Language {
         if !folder.is_dir() {
             return Err(Error::NotAnArtefact {
                 path: folder.display().to_string(),
-                expected: "folder with a network".to_owned(),
+                expected: "network".to_owned(),
                 found: "nothing is there".to_owned(),
                 help: Some("a hub id is written `hub:owner/name`".to_owned()),
             });

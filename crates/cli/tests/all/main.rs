@@ -1,0 +1,15 @@
+//! End-to-end tests of the `nissl` binary: one test program, so that it links once.
+
+mod artefacts;
+mod bad_networks;
+mod bad_recordings;
+mod bad_texts;
+mod full_disk;
+mod help;
+mod house_rules;
+mod interruption;
+mod matrices;
+mod output;
+mod recording;
+mod support;
+mod way;
