@@ -29,6 +29,7 @@ pub(crate) struct Cli {
 
 /// Flags that every verb understands.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Global {
     /// Print one JSON document on stdout
     #[arg(long, global = true, help_heading = "Output")]
@@ -36,7 +37,7 @@ pub(crate) struct Global {
     /// Print nothing but results and errors
     #[arg(short, long, global = true, help_heading = "Output")]
     quiet: bool,
-    /// Tell more; twice for everything
+    /// Log what is done; twice for every detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     verbose: u8,
     /// How progress is shown on stderr
@@ -54,7 +55,7 @@ pub(crate) struct Global {
         help_heading = "How"
     )]
     threads: usize,
-    /// Seed of every draw
+    /// Seed of every random draw: the same seed gives the same bytes
     #[arg(long, global = true, default_value_t = 0, help_heading = "How")]
     seed: u64,
     /// Continue an interrupted run

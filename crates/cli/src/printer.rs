@@ -35,6 +35,7 @@ pub(crate) struct Printer {
     style: ProgressStyle,
 }
 
+#[expect(clippy::unused_self, reason = "whoever prints holds the printer")]
 impl Printer {
     pub(crate) fn new(format: Format, quiet: bool, style: ProgressStyle) -> Self {
         Self { format, quiet, style }
@@ -54,7 +55,7 @@ impl Printer {
             ProgressStyle::Auto if terminal => {
                 Progress::bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
             }
-            ProgressStyle::Auto | ProgressStyle::Plain => Progress::lines(|line| to_stderr(line)),
+            ProgressStyle::Auto | ProgressStyle::Plain => Progress::lines(to_stderr),
         }
     }
 
@@ -83,10 +84,10 @@ impl Printer {
             table.add_row(row.iter().map(Cell::new));
         }
         for (number, header) in headers.iter().enumerate() {
-            if header.starts_with('>') {
-                if let Some(column) = table.column_mut(number) {
-                    column.set_cell_alignment(CellAlignment::Right);
-                }
+            if header.starts_with('>')
+                && let Some(column) = table.column_mut(number)
+            {
+                column.set_cell_alignment(CellAlignment::Right);
             }
         }
         to_stdout(&table.to_string());
@@ -114,11 +115,8 @@ impl Printer {
 pub(crate) fn describe(error: &Error) -> String {
     let code = error.code().map(|code| code.to_string().replace("nissl::", ""));
     let code = code.map_or_else(String::new, |code| format!("[{code}]"));
-    let mut text = format!("error{code}: {error}");
-    if let Some(help) = error.help() {
-        text += &format!("\n   hint  {help}");
-    }
-    text
+    let hint = error.help().map_or_else(String::new, |help| format!("\n   hint  {help}"));
+    format!("error{code}: {error}{hint}")
 }
 
 /// Says that Ctrl-C was heard.

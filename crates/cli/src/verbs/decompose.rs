@@ -21,11 +21,11 @@ pub(crate) struct Decompose {
 struct Inputs {
     /// A recording's folder
     recording: PathBuf,
-    /// Only the units of these sites, when several were recorded
+    /// Decompose only the units of these sites, when several were recorded
     #[arg(long, value_name = "GLOB")]
     site: Option<SiteGlob>,
     /// Share of the sequences that is held out to judge the features
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     held_out: f64,
     /// The folder of the new features
     #[arg(short, long, value_name = "FOLDER")]
@@ -42,7 +42,6 @@ pub(crate) fn run(args: Decompose, context: &Context<'_>) -> Result<ExitCode> {
         held_out: inputs.held_out,
         seed: context.global.seed,
         existing: context.global.existing(),
-        ..Options::default()
     };
     let features =
         nissl_decompose::decompose(&method, &recording, &inputs.out, &options, context.progress)?;

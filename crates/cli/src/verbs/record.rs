@@ -12,23 +12,28 @@ use crate::{Context, Global};
 
 /// `nissl record`
 #[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "nissl record <MODEL> --site <GLOB> --text <FILE>... --out <FOLDER> [OPTIONS]\n       \
+                      nissl record <MODEL> --site <GLOB> --world <FOLDER> --out <FOLDER> [OPTIONS]"
+)]
+#[command(group(clap::ArgGroup::new("texts").args(["text", "world"]).required(true)))]
 pub(crate) struct Record {
     /// A folder with a checkpoint, or hub:owner/name[@revision]
     model: String,
-    #[command(flatten)]
-    settings: RecordNetwork,
-    /// Texts: .txt, .jsonl, .csv, .parquet
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "world", help_heading = "What")]
+    /// Texts the network reads: .txt, .jsonl, .csv, .parquet; several may follow
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     text: Vec<PathBuf>,
     /// A folder that `nissl world language` wrote; its truth goes into the sample table
-    #[arg(long, value_name = "FOLDER", conflicts_with = "text", help_heading = "What")]
+    #[arg(long, value_name = "FOLDER")]
     world: Option<PathBuf>,
     /// The column of .jsonl, .csv and .parquet that holds the text
-    #[arg(long, default_value = "text", help_heading = "What")]
+    #[arg(long, default_value = "text", value_name = "NAME")]
     column: String,
     /// Where plain text is cut into documents
-    #[arg(long, value_enum, default_value_t = Documents::Paragraph, help_heading = "What")]
+    #[arg(long, value_enum, default_value_t = Documents::Paragraph, value_name = "WHERE")]
     documents: Documents,
+    #[command(flatten)]
+    settings: RecordNetwork,
     /// The folder of the new recording
     #[arg(short, long, value_name = "FOLDER")]
     out: PathBuf,

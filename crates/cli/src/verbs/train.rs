@@ -32,24 +32,25 @@ enum Kind {
 
 /// What it is trained on, and where it goes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("texts").args(["world", "text"]).required(true)))]
 struct Inputs {
     /// A folder that `nissl world language` wrote
-    #[arg(long, value_name = "FOLDER", conflicts_with = "text", required_unless_present = "text")]
+    #[arg(long, value_name = "FOLDER")]
     world: Option<PathBuf>,
-    /// Texts: .txt, .jsonl, .csv, .parquet
+    /// Texts to learn from: .txt, .jsonl, .csv, .parquet; several may follow
     #[arg(long, value_name = "FILE", num_args = 1..)]
     text: Vec<PathBuf>,
     /// The column of .jsonl, .csv and .parquet that holds the text
-    #[arg(long, default_value = "text")]
+    #[arg(long, default_value = "text", value_name = "NAME")]
     column: String,
     /// A tokenizer.json for the texts; without it one of whole words is made
     #[arg(long, value_name = "FILE", conflicts_with = "world")]
     tokenizer: Option<PathBuf>,
-    /// Words of a tokenizer that is made from the texts
-    #[arg(long, default_value_t = 8192)]
+    /// Words at most of a tokenizer that is made from the texts
+    #[arg(long, default_value_t = 8192, value_name = "WORDS")]
     vocabulary: usize,
     /// Share of the documents that is held out to measure the loss on
-    #[arg(long, default_value_t = 0.02)]
+    #[arg(long, default_value_t = 0.02, value_name = "SHARE")]
     held_out: f64,
     /// The folder of the new network
     #[arg(short, long, value_name = "FOLDER")]
@@ -160,26 +161,23 @@ fn of_world(folder: &Path, held_out: f64) -> Result<Texts> {
 /// The tokens of texts; every so many-th document is held out.
 fn of_texts(inputs: &Inputs) -> Result<Texts> {
     let read = || documents(&inputs.text, &inputs.column, Documents::Paragraph);
-    let tokenizer = match &inputs.tokenizer {
-        Some(file) => {
-            let json = std::fs::read(file).map_err(|error| Error::io(file, "read", error))?;
-            TextTokenizer::parse(file, json, None)?
-        }
-        None => {
-            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-            for document in read()? {
-                for word in split_words(&document?.text) {
-                    *counts.entry(word.to_owned()).or_default() += 1;
-                }
+    let tokenizer = if let Some(file) = &inputs.tokenizer {
+        let json = std::fs::read(file).map_err(|error| Error::io(file, "read", error))?;
+        TextTokenizer::parse(file, json, None)?
+    } else {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for document in read()? {
+            for word in split_words(&document?.text) {
+                *counts.entry(word.to_owned()).or_default() += 1;
             }
-            let mut words: Vec<(String, u64)> = counts.into_iter().collect();
-            words.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            let kept = words.into_iter().take(inputs.vocabulary).map(|(word, _)| word);
-            let words: Vec<String> =
-                ["<unknown>".to_owned(), "<end>".to_owned()].into_iter().chain(kept).collect();
-            let json = word_level_tokenizer(&words).into_bytes();
-            TextTokenizer::parse("the tokenizer of these texts", json, None)?
         }
+        let mut words: Vec<(String, u64)> = counts.into_iter().collect();
+        words.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let kept = words.into_iter().take(inputs.vocabulary).map(|(word, _)| word);
+        let words: Vec<String> =
+            ["<unknown>".to_owned(), "<end>".to_owned()].into_iter().chain(kept).collect();
+        let json = word_level_tokenizer(&words).into_bytes();
+        TextTokenizer::parse("the tokenizer of these texts", json, None)?
     }
     .ending_with("<end>");
     let every = (1.0 / inputs.held_out).round().max(2.0) as usize;

@@ -39,10 +39,8 @@ fn settings_outside_their_range_are_named() {
 #[test]
 fn activity_that_is_no_number_is_named_by_sample_and_unit() {
     let folder = scratch();
-    let mut csv = "a,b,c\n".to_owned();
-    for row in 0..20 {
-        csv += &format!("{},{},{}\n", row, if row == 13 { "nan" } else { "2" }, row % 3);
-    }
+    let row = |row: usize| format!("{row},{},{}\n", if row == 13 { "nan" } else { "2" }, row % 3);
+    let csv: String = std::iter::once("a,b,c\n".to_owned()).chain((0..20).map(row)).collect();
     write(folder.path(), "m.csv", csv);
     succeed(folder.path(), "import m.csv -o rec");
     for method in ["neurons", "pca", "kmeans", "nmf", "snmf"] {

@@ -30,6 +30,11 @@ fn of_recording() {
 }
 
 #[test]
+fn of_training() {
+    insta::assert_snapshot!("nissl-train-language", help("train language --help"));
+}
+
+#[test]
 fn every_verb_and_method_explains_itself() {
     let mut todo: Vec<Vec<String>> = vec![Vec::new()];
     let mut seen = 0;

@@ -2,11 +2,12 @@
 #![cfg(unix)]
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    checksums, fail, fixture, manifest, nissl, nothing_half_valid, prose, scratch, succeed, write,
+    checksums, fail, fixture, made, manifest, nissl, nothing_half_valid, prose, run, scratch,
+    succeed, write,
 };
 
 /// Four shards of 32 MiB: 27,000 tokens of 1,232 units.
@@ -16,21 +17,37 @@ fn long_recording(folder: &Path) -> String {
     format!("record {} --site ** --dtype f16 --text long.txt", gpt2.display())
 }
 
-/// Begins `line` and waits until the manifest of `name` lists a shard.
-fn begin(folder: &Path, line: &str, name: &str) -> Child {
+/// Begins `line` and waits until `reached`.
+#[expect(clippy::zombie_processes, reason = "a failed test ends, and its child with it")]
+fn begun(folder: &Path, line: &str, reached: impl Fn() -> bool) -> Child {
     let mut command = nissl(folder, line);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let begun = Instant::now();
-    let path = folder.join(name).join("manifest.json");
-    while begun.elapsed() < Duration::from_secs(60) {
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_mins(1) {
         assert!(child.try_wait().expect("a state").is_none(), "it ended before it was stopped");
-        if path.exists() && !checksums(folder, name).is_empty() {
+        if reached() {
             return child;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    panic!("no shard was committed within a minute");
+    panic!("not reached within a minute: {line}");
+}
+
+/// Begins `line` and waits until the manifest of `name` lists a shard.
+fn begun_with_shard(folder: &Path, line: &str, name: &str) -> Child {
+    let path = folder.join(name).join("manifest.json");
+    begun(folder, line, || path.exists() && !checksums(folder, name).is_empty())
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+fn ended_by(child: Child, name: &str) -> Output {
+    signal(&child, name);
+    child.wait_with_output().expect("ends")
 }
 
 #[test]
@@ -41,9 +58,8 @@ fn a_killed_recording_goes_on_to_the_same_bytes() {
     let whole = checksums(folder.path(), "whole");
     assert!(whole.len() >= 3, "{} shards", whole.len());
 
-    let mut child = begin(folder.path(), &format!("{line} -o killed"), "killed");
-    child.kill().expect("kills");
-    child.wait().expect("ends");
+    let child = begun_with_shard(folder.path(), &format!("{line} -o killed"), "killed");
+    assert_eq!(ended_by(child, "-KILL").status.code(), None);
     let kept = checksums(folder.path(), "killed");
     assert!(!kept.is_empty() && kept.len() < whole.len(), "{} shards", kept.len());
     assert_eq!(kept, whole[..kept.len()], "what was committed is whole");
@@ -74,10 +90,8 @@ fn a_killed_recording_goes_on_to_the_same_bytes() {
 fn ctrl_c_finishes_the_shard_and_says_how_to_go_on() {
     let folder = scratch();
     let line = long_recording(folder.path());
-    let child = begin(folder.path(), &format!("{line} -o stopped"), "stopped");
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
-    let output = child.wait_with_output().expect("ends");
+    let child = begun_with_shard(folder.path(), &format!("{line} -o stopped"), "stopped");
+    let output = ended_by(child, "-INT");
     let told = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(130), "{told}");
     assert!(output.stdout.is_empty());
@@ -93,4 +107,66 @@ fn ctrl_c_finishes_the_shard_and_says_how_to_go_on() {
     let outcome = crate::support::json(folder.path(), "reproduce stopped");
     assert_eq!(outcome["same"], true, "{outcome}");
     assert_eq!(checksums(folder.path(), "stopped")[..kept.len()], kept);
+}
+
+#[test]
+fn a_training_that_is_stopped_or_killed_goes_on_to_the_same_weights() {
+    let folder = scratch();
+    let world = made().join("w");
+    let line = format!(
+        "train language --world {} --layers 1 --width 16 --heads 2 --context 32 --batch 4 \
+         --steps 600 --warmup 4 --held-out 0.1 --checkpoint-every 20",
+        world.display()
+    );
+    succeed(folder.path(), &format!("{line} -o whole"));
+    for (name, signal, code) in [("stopped", "-INT", Some(130)), ("killed", "-KILL", None)] {
+        let state = folder.path().join(name).join("state.json");
+        let child = begun(folder.path(), &format!("{line} -o {name}"), || state.exists());
+        let output = ended_by(child, signal);
+        assert_eq!(output.status.code(), code, "{name}");
+        nothing_half_valid(folder.path(), name);
+        let record = format!("record {name} --site embed --world {} -o r", world.display());
+        let outcome = run(folder.path(), &record);
+        assert_eq!(outcome.code, 2, "a half-trained network is recorded: {}", outcome.stderr);
+        fail(folder.path(), &format!("{line} -o {name}"), 2, &["exists already", "--resume"]);
+        succeed(folder.path(), &format!("{line} -o {name} --resume"));
+        assert_eq!(checksums(folder.path(), name), checksums(folder.path(), "whole"), "{name}");
+        assert!(!state.exists(), "the state of the training is left over");
+    }
+}
+
+#[test]
+fn a_stopped_decomposition_leaves_nothing_half_valid() {
+    let folder = scratch();
+    let recording = made().join("rec");
+    let line = format!(
+        "decompose snmf {} -k 32 --iterations 100000 --patience 100000 -o f",
+        recording.display()
+    );
+    let begun_at = Instant::now();
+    let started = || begun_at.elapsed() > Duration::from_millis(800);
+    let child = begun(folder.path(), &line, started);
+    let output = ended_by(child, "-INT");
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("interrupted after"), "{told}");
+    assert!(begun_at.elapsed() < Duration::from_secs(30), "it stops soon");
+    nothing_half_valid(folder.path(), "f");
+    let short = line.replace("100000", "10");
+    succeed(folder.path(), &format!("{short} --overwrite"));
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once() {
+    let folder = scratch();
+    let line = long_recording(folder.path());
+    let manifest = folder.path().join("r/manifest.json");
+    let mut child = begun(folder.path(), &format!("{line} -o r"), || manifest.exists());
+    for _ in 0..2 {
+        signal(&child, "-INT");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = child.wait().expect("ends");
+    assert_eq!(status.code(), Some(130));
+    nothing_half_valid(folder.path(), "r");
 }

@@ -4,7 +4,9 @@ use ndarray::Array2;
 use nissl_worlds::planted::{Planted, PlantedFeatures};
 use safetensors::SafeTensors;
 
-use crate::support::{checksums, fail, json, made, manifest, scratch, succeed, write};
+use crate::support::{
+    checksums, fail, fixture, json, made, manifest, prose, scratch, succeed, write,
+};
 
 /// The bytes of an .npy file, version 1.0, little-endian f32 in C order, put together by hand.
 fn npy(matrix: &Array2<f32>) -> Vec<u8> {
@@ -101,6 +103,43 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(bytes("a") == bytes("b"), "same seed");
     assert!(bytes("a") != bytes("c"), "another seed");
     assert_eq!(checksums(folder.path(), "a"), checksums(folder.path(), "b"));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let folder = scratch();
+    write(folder.path(), "a.txt", prose(30, 40));
+    let gpt2 = fixture("gpt2").display().to_string();
+    for threads in [1, 2, 3] {
+        let flags = format!("--threads {threads}");
+        let line = format!("record {gpt2} --site ** --text a.txt -o rec{threads} {flags}");
+        succeed(folder.path(), &line);
+        for method in ["pca -k 6", "kmeans -k 6", "snmf -k 6 --iterations 30 --restarts 3"] {
+            let name = method.split(' ').next().expect("a name");
+            let line = format!("decompose {method} rec{threads} --site layers.1.mlp.act {flags}");
+            succeed(folder.path(), &format!("{line} -o {name}{threads}"));
+        }
+    }
+    for name in ["rec", "pca", "kmeans", "snmf"] {
+        let sums = |threads: usize| checksums(folder.path(), &format!("{name}{threads}"));
+        assert_eq!(sums(1), sums(2), "{name} with one thread and two");
+        assert_eq!(sums(1), sums(3), "{name} with one thread and three");
+    }
+}
+
+#[test]
+fn truth_leaves_and_enters_with_the_samples() {
+    let folder = scratch();
+    let recording = made().join("rec").display().to_string();
+    for format in ["csv", "parquet"] {
+        succeed(folder.path(), &format!("export {recording} --samples -o x.{format}"));
+        let told = json(folder.path(), &format!("import x.{format} -o {format}"));
+        assert_eq!(told["units"], 64, "{format}: sample columns became units");
+        let line = format!("decompose pca {format} -k 8 -o f --overwrite");
+        succeed(folder.path(), &line);
+        let truth = json(folder.path(), "probe truth f");
+        assert!(truth["concepts"].as_array().expect("concepts").len() > 10, "{format}");
+    }
 }
 
 #[test]

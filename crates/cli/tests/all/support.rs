@@ -16,10 +16,13 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// The binary in `folder`, with two threads and nothing of the tester's environment.
+/// The binary in `folder`, with two threads unless the line says otherwise, and nothing of the tester's environment.
 pub(crate) fn nissl(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nissl"));
-    command.current_dir(folder).args(line.split_whitespace()).args(["--threads", "2"]);
+    command.current_dir(folder).args(line.split_whitespace());
+    if !line.contains("--threads") {
+        command.args(["--threads", "2"]);
+    }
     for name in ["NISSL_OFFLINE", "NISSL_LOG", "HF_HUB_OFFLINE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }

@@ -1,3 +1,5 @@
+//! Features are read as written, resumed after a crash, and refused when damaged.
+
 use std::path::Path;
 
 use ndarray::{Array2, array};

@@ -33,7 +33,7 @@ pub struct Snmf {
     /// Features, 1 to the smaller of samples and units (the paper: 50 to 400)
     #[arg(short, long, default_value_t = Snmf::default().k)]
     pub k: usize,
-    /// Units kept in a feature: a fraction such as 0.01 or 1%, or a whole number of units (p)
+    /// Units kept in a feature (p): a fraction such as 0.01 or 1%, or a count such as 30
     #[arg(long, default_value_t = Snmf::default().sparsity)]
     pub sparsity: Sparsity,
     /// Iterations of a restart at most, at least 1

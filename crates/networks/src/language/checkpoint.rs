@@ -219,10 +219,11 @@ impl Checkpoint {
             return Ok(());
         }
         let shown = 4.min(self.problems.len());
-        let mut found = self.problems[..shown].join("; ");
-        if shown < self.problems.len() {
-            found += &format!("; and {} more", self.problems.len() - shown);
-        }
+        let more = match self.problems.len() - shown {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let found = self.problems[..shown].join("; ") + &more;
         Err(Error::file(&self.path, "tensors", found, "the tensors that config.json describes")
             .with_help("are config.json and the weights of the same network?"))
     }

@@ -69,7 +69,7 @@ impl LanguageWorld {
         let mut rows = Rows::default();
         let stage = progress.stage("stories", self.tokens as u64, "tokens");
         for story in self.stories() {
-            progress.check(|| format!("nothing of {} is kept", out.display()))?;
+            progress.check(|| format!("{} tokens; nothing was kept", written.tokens))?;
             writeln!(text, "{}", story.text).at(&text_path, "write")?;
             rows.add(&story, &written);
             stage.advance(story.tokens.len() as u64);
