@@ -10,11 +10,11 @@ use crate::support::{
     succeed, write,
 };
 
-/// Four shards of 32 MiB: 27,000 tokens of 1,232 units.
+/// Six shards of 32 MiB: 36,000 tokens of 1,232 units, slowly, so that there is time to stop it.
 fn long_recording(folder: &Path) -> String {
-    write(folder, "long.txt", prose(450, 60));
+    write(folder, "long.txt", prose(600, 60));
     let gpt2 = fixture("gpt2");
-    format!("record {} --site ** --dtype f16 --text long.txt", gpt2.display())
+    format!("record {} --site ** --dtype f16 --batch 1 --context 6 --text long.txt", gpt2.display())
 }
 
 /// Begins `line` and waits until `reached`.

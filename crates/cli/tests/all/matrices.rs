@@ -135,6 +135,7 @@ fn truth_leaves_and_enters_with_the_samples() {
         succeed(folder.path(), &format!("export {recording} --samples -o x.{format}"));
         let told = json(folder.path(), &format!("import x.{format} -o {format}"));
         assert_eq!(told["units"], 64, "{format}: sample columns became units");
+        assert_eq!(checksums(folder.path(), format), checksums(made(), "rec"), "{format}");
         let line = format!("decompose pca {format} -k 8 -o f --overwrite");
         succeed(folder.path(), &line);
         let truth = json(folder.path(), "probe truth f");

@@ -26,6 +26,8 @@ pub(super) fn role(name: &str, more: &[String]) -> Role {
         "sequence" | "position" | "trial" | "token_id" => Role::Count,
         "time_s" => Role::Seconds,
         "stimulus" | "token" => Role::Text,
+        // What a world tells of its tokens besides their truth.
+        "entropy" | "surprise" | "meaning" => Role::Free,
         _ if name.starts_with("truth.") || more.iter().any(|other| other == name) => Role::Free,
         _ => Role::Unit,
     }
