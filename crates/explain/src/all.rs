@@ -88,7 +88,7 @@ pub fn all(
         }
         Some(network) => {
             tracing::warn!(
-                "{}: no logit lens, its sites do not write into the residual stream of {}",
+                "{}: no logit lens: {} has no head, or these sites do not write into its residual",
                 features.path().display(),
                 network.id()
             );

@@ -126,13 +126,17 @@ pub fn residual_directions(
     Ok(sum)
 }
 
-/// Whether every site of `unit_table` writes into the residual stream of `network`.
+/// Whether `network` has a head over its vocabulary, and every site of `unit_table` writes into its
+/// residual stream.
 pub fn applies(network: &dyn LanguageNetwork, unit_table: &Table) -> bool {
-    unit_table.texts("site").is_ok_and(|sites| {
+    let nothing = Tensor::<2>::zeros([1, network.residual_width()], network.device());
+    let has_head = network.unembed(nothing, FinalNorm::Skip).is_ok();
+    let writes = unit_table.texts("site").is_ok_and(|sites| {
         sites
             .chunk_by(|a, b| a == b)
             .all(|same| site_kind(network, &Site::new(same[0].as_str())).is_ok())
-    })
+    });
+    has_head && writes
 }
 
 enum SiteKind {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nissl_core::store::{self, Manifest, Shard};
+use nissl_core::store::{self, Kind, Manifest, Shard};
 use nissl_core::{Error, IoContext, Result};
 use serde_json::Value;
 
@@ -110,6 +110,10 @@ fn shards(count: usize) -> String {
 pub(crate) fn reproduce(args: &Reproduce, context: &Context<'_>) -> Result<ExitCode> {
     let manifest = read_any(&args.path)?;
     let file = args.path.join(store::MANIFEST);
+    if manifest.nissl == Kind::Report {
+        return Err(Error::file(file, "nissl", "report", "what has the same bytes each time")
+            .with_help("a report tells how long things took; run its command again"));
+    }
     let command = &manifest.provenance.command;
     let again = tempfile::tempdir().at(&args.path, "make a folder beside")?;
     let target = args.keep.clone().unwrap_or_else(|| again.path().join("again"));

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nissl_core::store::{self, Existing};
-use nissl_core::{Error, Result};
+use nissl_core::Result;
 use nissl_studies::demo;
 
+use super::report::{self, Folder};
 use crate::Context;
 
 /// `nissl demo`
@@ -16,7 +16,7 @@ pub(crate) struct Demo {
     #[arg(long, requires = "text")]
     model: Option<String>,
     /// Texts for that checkpoint: .txt, .jsonl, .csv or .parquet
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "model")]
     text: Vec<PathBuf>,
     /// The folder of everything that is made [default: nissl-demo]
     #[arg(short, long, value_name = "FOLDER")]
@@ -25,19 +25,20 @@ pub(crate) struct Demo {
 
 pub(crate) fn run(args: &Demo, context: &Context<'_>) -> Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("nissl-demo"));
-    let marker = out.join("demo.json");
-    if args.out.is_none() && marker.exists() {
-        // The default folder is ours: a second run takes the place of the first.
-        std::fs::remove_dir_all(&out).map_err(|error| Error::io(&out, "remove", error))?;
-    }
-    store::prepare(&out, Existing::Refuse)?;
-    let summary = match &args.model {
-        None => demo::embedded(&out, context.global.seed, context.progress)?,
-        Some(model) => {
-            let network = super::record::open(model, context.global)?;
-            demo::checkpoint(&network, &args.text, &out, context.global.seed, context.progress)?
-        }
+    let chosen = if args.out.is_some() { Folder::Named } else { Folder::Usual };
+    // What can be wrong with a model is found before a folder is made.
+    let network = match &args.model {
+        Some(model) => Some(super::record::open(model, context.global)?),
+        None => None,
     };
+    let config = serde_json::json!({ "demo": args.model.as_deref().unwrap_or("embedded") });
+    let unfinished = report::begin(&out, chosen, &config, context)?;
+    let (seed, progress) = (context.global.seed, context.progress);
+    let summary = match &network {
+        None => demo::embedded(&out, seed, progress)?,
+        Some(network) => demo::checkpoint(network, &args.text, &out, seed, progress)?,
+    };
+    unfinished.finish()?;
     if context.printer.is_json() {
         context.printer.json(&summary)?;
         return Ok(ExitCode::SUCCESS);

@@ -7,6 +7,7 @@ mod explain;
 mod matrix;
 mod probe;
 mod record;
+mod report;
 mod study;
 mod train;
 mod world;

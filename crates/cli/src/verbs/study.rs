@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use nissl_core::Result;
-use nissl_core::store::{self, Existing};
 use nissl_studies::study;
 
+use super::report::{self, Folder};
 use crate::Context;
 
 /// `nissl study`
@@ -64,16 +64,12 @@ fn list(context: &Context<'_>) -> Result<()> {
 
 fn execute(name: &str, out: Option<PathBuf>, context: &Context<'_>) -> Result<ExitCode> {
     let study = study::find(name)?;
-    let given = out.is_some();
+    let chosen = if out.is_some() { Folder::Named } else { Folder::Usual };
     let out = out.unwrap_or_else(|| PathBuf::from("nissl-studies").join(study.name));
-    let report = out.join("report.html");
-    if !given && report.exists() {
-        // The default folder is ours: a second run takes the place of the first.
-        std::fs::remove_dir_all(&out)
-            .map_err(|error| nissl_core::Error::io(&out, "remove", error))?;
-    }
-    store::prepare(&out, if given { context.global.existing() } else { Existing::Refuse })?;
+    let unfinished =
+        report::begin(&out, chosen, &serde_json::json!({ "study": study.name }), context)?;
     let outcome = study.execute(context.global.seed, &out, context.progress)?;
+    unfinished.finish()?;
     if context.printer.is_json() {
         context.printer.json(&outcome)?;
     } else {

@@ -2,12 +2,12 @@
 #![cfg(unix)]
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    checksums, fail, fixture, made, manifest, nissl, nothing_half_valid, prose, run, scratch,
-    succeed, write,
+    begun, checksums, ended_by, fail, fixture, made, manifest, nissl, nothing_half_valid, prose,
+    run, scratch, signal, succeed, write,
 };
 
 /// Six shards of 32 MiB: 36,000 tokens of 1,232 units, slowly, so that there is time to stop it.
@@ -17,37 +17,10 @@ fn long_recording(folder: &Path) -> String {
     format!("record {} --site ** --dtype f16 --batch 1 --context 6 --text long.txt", gpt2.display())
 }
 
-/// Begins `line` and waits until `reached`.
-#[expect(clippy::zombie_processes, reason = "a failed test ends, and its child with it")]
-fn begun(folder: &Path, line: &str, reached: impl Fn() -> bool) -> Child {
-    let mut command = nissl(folder, line);
-    let mut child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let since = Instant::now();
-    while since.elapsed() < Duration::from_mins(1) {
-        assert!(child.try_wait().expect("a state").is_none(), "it ended before it was stopped");
-        if reached() {
-            return child;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    panic!("not reached within a minute: {line}");
-}
-
 /// Begins `line` and waits until the manifest of `name` lists a shard.
 fn begun_with_shard(folder: &Path, line: &str, name: &str) -> Child {
     let path = folder.join(name).join("manifest.json");
-    begun(folder, line, || path.exists() && !checksums(folder, name).is_empty())
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
-}
-
-fn ended_by(child: Child, name: &str) -> Output {
-    signal(&child, name);
-    child.wait_with_output().expect("ends")
+    begun(nissl(folder, line), || path.exists() && !checksums(folder, name).is_empty())
 }
 
 #[test]
@@ -121,7 +94,7 @@ fn a_training_that_is_stopped_or_killed_goes_on_to_the_same_weights() {
     succeed(folder.path(), &format!("{line} -o whole"));
     for (name, signal, code) in [("stopped", "-INT", Some(130)), ("killed", "-KILL", None)] {
         let state = folder.path().join(name).join("state.json");
-        let child = begun(folder.path(), &format!("{line} -o {name}"), || state.exists());
+        let child = begun(nissl(folder.path(), &format!("{line} -o {name}")), || state.exists());
         let output = ended_by(child, signal);
         assert_eq!(output.status.code(), code, "{name}");
         nothing_half_valid(folder.path(), name);
@@ -145,7 +118,7 @@ fn a_stopped_decomposition_leaves_nothing_half_valid() {
     );
     let begun_at = Instant::now();
     let started = || begun_at.elapsed() > Duration::from_millis(800);
-    let child = begun(folder.path(), &line, started);
+    let child = begun(nissl(folder.path(), &line), started);
     let output = ended_by(child, "-INT");
     let told = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(130), "{told}");
@@ -161,7 +134,7 @@ fn a_second_ctrl_c_ends_at_once() {
     let folder = scratch();
     let line = long_recording(folder.path());
     let manifest = folder.path().join("r/manifest.json");
-    let mut child = begun(folder.path(), &format!("{line} -o r"), || manifest.exists());
+    let mut child = begun(nissl(folder.path(), &format!("{line} -o r")), || manifest.exists());
     for _ in 0..2 {
         signal(&child, "-INT");
         std::thread::sleep(Duration::from_millis(20));

@@ -11,5 +11,6 @@ mod interruption;
 mod matrices;
 mod output;
 mod recording;
+mod reports;
 mod support;
 mod way;

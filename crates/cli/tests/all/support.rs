@@ -1,8 +1,9 @@
 //! What the tests share: the binary, the fixtures, one small world with its network and recording.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use nissl_core::store::write_bytes;
 use serde_json::Value;
@@ -76,6 +77,34 @@ pub(crate) fn fail(folder: &Path, line: &str, code: i32, parts: &[&str]) {
             outcome.stderr
         );
     }
+}
+
+/// Starts a command and waits until `reached`.
+#[expect(clippy::zombie_processes, reason = "a failed test ends, and its child with it")]
+pub(crate) fn begun(mut command: Command, reached: impl Fn() -> bool) -> Child {
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_mins(1) {
+        assert!(child.try_wait().expect("a state").is_none(), "it ended before it was stopped");
+        if reached() {
+            return child;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("not reached within a minute: {command:?}");
+}
+
+/// Sends a signal, such as `-INT`.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// Sends a signal and waits for the end.
+pub(crate) fn ended_by(child: Child, name: &str) -> Output {
+    signal(&child, name);
+    child.wait_with_output().expect("ends")
 }
 
 /// A folder of its own for a test.

@@ -148,3 +148,19 @@ fn an_aligned_world_speaks_its_languages() {
     let told = json(folder.path(), "reproduce w");
     assert_eq!(told["same"], true);
 }
+
+#[test]
+fn features_of_an_encoder_are_explained_by_their_examples() {
+    let folder = scratch();
+    crate::support::write(folder.path(), "a.txt", crate::support::prose(20, 20));
+    let bert = crate::support::fixture("bert");
+    let bert = bert.display();
+    succeed(folder.path(), &format!("record {bert} --site layers.1.mlp.act --text a.txt -o rec"));
+    succeed(folder.path(), "decompose kmeans rec -k 4 -o f");
+    let outcome = succeed(folder.path(), &format!("explain all f --model {bert} --json"));
+    assert!(outcome.stderr.contains("no logit lens"), "{}", outcome.stderr);
+    let names: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(names.as_array().map(Vec::len), Some(4));
+    let lens = format!("explain logit-lens f --model {bert}");
+    fail(folder.path(), &lens, 2, &["a head over its vocabulary"]);
+}

@@ -191,7 +191,7 @@ pub fn checkpoint(
         provenance,
         progress,
     )?;
-    let k = FEATURES.min(recording.samples() / 5).max(1);
+    let k = FEATURES.min(recording.samples() / 5).min(recording.units()).max(1);
     let method =
         Method::Snmf(Snmf { k, sparsity: Sparsity::Fraction(0.01), iterations: 150, ..snmf() });
     let options = Options { seed, held_out: HELD_OUT, ..Options::default() };
