@@ -218,14 +218,29 @@ impl Checkpoint {
         if self.problems.is_empty() {
             return Ok(());
         }
-        let shown = 4.min(self.problems.len());
-        let more = match self.problems.len() - shown {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        let found = self.problems[..shown].join("; ") + &more;
+        let found = in_short(&self.problems);
         Err(Error::file(&self.path, "tensors", found, "the tensors that config.json describes")
             .with_help("are config.json and the weights of the same network?"))
+    }
+}
+
+/// The first three problems of each kind, and how many more there are: a whole family of tensors
+/// that does not fit has one cause.
+fn in_short(problems: &[String]) -> String {
+    let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    let shown: Vec<&str> = problems
+        .iter()
+        .filter(|problem| {
+            let after_key = problem.rsplit('`').next().unwrap_or_default();
+            let count = seen.entry(after_key.split_whitespace().take(2).collect()).or_default();
+            *count += 1;
+            *count <= 3
+        })
+        .map(String::as_str)
+        .collect();
+    match problems.len() - shown.len() {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
     }
 }
 
