@@ -214,12 +214,10 @@ fn sections(text: &str, wanted: &[&str]) -> Vec<String> {
     for line in text.lines() {
         if let Some(header) = line.strip_prefix('[') {
             inside = wanted.contains(&header.trim_end_matches(']'));
-        } else if inside {
-            if let Some((key, _)) = line.split_once('=') {
-                let key = key.trim().trim_end_matches(".workspace");
-                if !key.is_empty() && !key.starts_with('#') {
-                    keys.push(key.to_owned());
-                }
+        } else if inside && let Some((key, _)) = line.split_once('=') {
+            let key = key.trim().trim_end_matches(".workspace");
+            if !key.is_empty() && !key.starts_with('#') {
+                keys.push(key.to_owned());
             }
         }
     }

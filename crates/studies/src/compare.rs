@@ -5,7 +5,7 @@ use std::path::Path;
 use nissl_core::features::Features;
 use nissl_core::{Progress, Recording, Result};
 use nissl_decompose::{Method, Options};
-use nissl_probe::truth::{Matches, TruthMatch, match_features};
+use nissl_probe::truth::{Matches, Told, TruthMatch, match_features};
 
 use crate::report::{Cell, Score, ScoreBars, ScoreRow, Table};
 
@@ -21,6 +21,8 @@ pub struct Compared {
 
 /// Decomposes `recording` by each method into a folder of its own under `folder`, and matches the
 /// features with the truth: chosen on the samples that were fitted, scored on those held out.
+/// A feature tells a concept by the cosine between the activity and its direction, the same rule
+/// for every method and that of the SNMF paper.
 ///
 /// # Errors
 /// What keeps a method from being fitted or matched.
@@ -32,7 +34,12 @@ pub fn compare(
     progress: &Progress,
 ) -> Result<Vec<Compared>> {
     let options = Options { seed, held_out: HELD_OUT, ..Options::default() };
-    let settings = TruthMatch { held_out: Some(HELD_OUT), seed, ..TruthMatch::default() };
+    let settings = TruthMatch {
+        held_out: Some(HELD_OUT),
+        by: Told::Cosine,
+        seed,
+        ..TruthMatch::default()
+    };
     methods
         .iter()
         .map(|method| {

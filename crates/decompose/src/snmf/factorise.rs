@@ -204,8 +204,10 @@ impl State {
         activity: &Activity<'_>,
         check: impl Fn() -> Result<()>,
     ) -> Result<f64> {
-        let Self { coefficients, winners, toward, gram, pending, feature_gram, scratch, .. } = self;
+        let Self { coefficients, winners, features, toward, gram, pending, feature_gram, scratch } =
+            self;
         let Scratch { products, above, below, wide, .. } = scratch;
+        let sparse = winners.are_few(features.ncols());
         let positive = feature_gram.mapv(|value| value.max(0.0) as f32);
         let negative = feature_gram.mapv(|value| (-value).max(0.0) as f32);
         toward.fill(0.0);
@@ -220,7 +222,11 @@ impl State {
             for (mut row, &factor) in share.rows_mut().into_iter().zip(&*pending) {
                 row *= factor;
             }
-            winners.correlate(tile, &mut products[..size]);
+            if sparse {
+                winners.correlate(tile, &mut products[..size]);
+            } else {
+                product_into(view(&mut products[..size], k), features.view(), tile);
+            }
             product_into(view(&mut above[..size], k), negative.view(), share.view());
             product_into(view(&mut below[..size], k), positive.view(), share.view());
             let shares = share.as_slice_mut().expect("made contiguous");

@@ -16,6 +16,13 @@ impl Winners {
         Self { kept, units: vec![0; features * kept], values: vec![0.0; features * kept] }
     }
 
+    /// Whether summing the kept units' rows is faster than a dense product over all `units`.
+    ///
+    /// Measured: a dense product does about twelve times the work in the same time.
+    pub(super) fn are_few(&self, units: usize) -> bool {
+        self.kept * 12 < units
+    }
+
     /// Keeps the entries of largest magnitude in each row of `features` `[feature, unit]`, the
     /// lower unit on ties, and sets all others to zero.
     pub(super) fn take(&mut self, features: &mut Array2<f32>) {

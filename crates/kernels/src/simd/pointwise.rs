@@ -83,6 +83,7 @@ dispatch!(
     slope = slope_body, (x: &[f32], gradient: &mut [f32], activation: Activation));
 
 /// One mathematical function over a slice, in place.
+#[cfg(test)]
 macro_rules! map {
     ($body:ident, $function:ident, $(#[$doc:meta])* $name:ident) => {
         #[inline(always)]
@@ -94,12 +95,15 @@ macro_rules! map {
         dispatch!($(#[$doc])* $name = $body, (x: &mut [f32]));
     };
 }
+#[cfg(test)]
 map!(exp_body, exp,
     /// `x = exp x`.
     exp);
+#[cfg(test)]
 map!(tanh_body, tanh,
     /// `x = tanh x`.
     tanh);
+#[cfg(test)]
 map!(erf_body, erf,
     /// `x = erf x`.
     erf);

@@ -8,6 +8,7 @@
 //!
 //! Memory: the truth, and the activations of at most 64 Mi samples × features at once.
 
+mod cosine;
 mod cut;
 mod labels;
 mod matches;
@@ -29,6 +30,17 @@ pub use self::labels::{PREFIX, Truth};
 pub use self::matches::{ConceptMatch, Detector, FeatureMatch, Matches, Ranker};
 use crate::strength::Sign;
 
+/// The figure by which a feature tells a concept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// Its activation
+    #[default]
+    Activation,
+    /// The cosine between the activity and its direction, as the SNMF paper detects concepts
+    Cosine,
+}
+
 /// Hyperparameters of truth matching.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +49,9 @@ pub struct TruthMatch {
     /// that the decomposition held out, or else one fifth
     #[arg(long)]
     pub held_out: Option<f64>,
+    /// The figure by which features tell concepts
+    #[arg(long, value_enum, default_value_t)]
+    pub by: Told,
     /// Positive and negative samples that a concept needs on either side, 1 or more
     #[arg(long, default_value_t = TruthMatch::default().least)]
     pub least: usize,
@@ -53,7 +68,7 @@ pub struct TruthMatch {
 
 impl Default for TruthMatch {
     fn default() -> Self {
-        Self { held_out: None, least: 20, bar: 0.9, resamples: 500, seed: 0 }
+        Self { held_out: None, by: Told::Activation, least: 20, bar: 0.9, resamples: 500, seed: 0 }
     }
 }
 
@@ -123,7 +138,10 @@ pub fn match_features(
     let sequences = recording.sequences()?;
     let split = settings.split(features, &sequences);
     let truth = Truth::of(recording)?;
-    let columns = |wanted: &[usize]| features.columns(wanted);
+    let columns = |wanted: &[usize]| match settings.by {
+        Told::Activation => features.columns(wanted),
+        Told::Cosine => cosine::cosines(features, recording, wanted),
+    };
     match_columns(features.features(), &columns, &truth, &sequences, &split, settings, progress)
 }
 

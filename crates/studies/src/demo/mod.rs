@@ -14,7 +14,7 @@ use std::time::Instant;
 use nissl_core::network::{LanguageNetwork, Network};
 use nissl_core::store::{Existing, Provenance, write_bytes};
 use nissl_core::{Error, Progress, Recording, Result, device};
-use nissl_decompose::snmf::Sparsity;
+use nissl_decompose::snmf::{Initial, Sparsity};
 use nissl_decompose::{Kmeans, Method, Neurons, Options, Pca, Snmf};
 use nissl_explain::{Explain, Explained};
 use nissl_networks::language::Language;
@@ -35,7 +35,7 @@ pub struct Stage {
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { tokens: 24_000, site: "layers.2.mlp.act".to_owned() }
+        Self { tokens: 16_000, site: "layers.1.mlp.act".to_owned() }
     }
 }
 
@@ -78,21 +78,22 @@ pub fn methods() -> Vec<Method> {
     vec![
         Method::Neurons(Neurons::default()),
         Method::Pca(Pca { k: FEATURES, ..Pca::default() }),
-        Method::Kmeans(Kmeans { k: FEATURES, rounds: 40, restarts: 1, ..Kmeans::default() }),
+        Method::Kmeans(Kmeans { k: FEATURES, rounds: 30, restarts: 1, ..Kmeans::default() }),
         Method::Snmf(snmf()),
     ]
 }
 
 /// Features of each method.
-const FEATURES: usize = 200;
+const FEATURES: usize = 300;
 
 fn snmf() -> Snmf {
     Snmf {
         k: FEATURES,
-        sparsity: Sparsity::Fraction(0.05),
-        iterations: 300,
-        patience: 300,
+        sparsity: Sparsity::Fraction(0.15),
+        iterations: 100,
+        patience: 100,
         restarts: 1,
+        initial: Initial::Kmeans,
         ..Snmf::default()
     }
 }
@@ -193,7 +194,7 @@ pub fn checkpoint(
     )?;
     let k = FEATURES.min(recording.samples() / 5).min(recording.units()).max(1);
     let method =
-        Method::Snmf(Snmf { k, sparsity: Sparsity::Fraction(0.01), iterations: 150, ..snmf() });
+        Method::Snmf(Snmf { k, sparsity: Sparsity::Fraction(0.01), ..snmf() });
     let options = Options { seed, held_out: HELD_OUT, ..Options::default() };
     let folder = out.join("features").join("snmf");
     let features = nissl_decompose::decompose(&method, &recording, &folder, &options, progress)?;

@@ -101,9 +101,10 @@ fn methods(compared: &[Compared]) -> Section {
     let mut section = Section::new("Which method finds what is really there?")
         .with(score_bars(compared, "snmf"))
         .with(Note::how_to_read(
-            "AUROC is the chance that a token that carries the concept activates the feature more than \
-             one that does not: 0.5 is chance, 1 is perfect. The bar spans the 95 % interval over \
-             concepts. A concept counts as found from 0.9.",
+            "AUROC is the chance that a token that carries the concept points more along the feature \
+             than one that does not: 0.5 is chance, 1 is perfect. How far it points along the feature is \
+             the cosine between the activity and the feature's direction, the same rule for every \
+             method. The bar spans the 95 % interval over concepts. A concept counts as found from 0.9.",
         ))
         .with(concept_table(compared));
     if skipped > 0 {
