@@ -82,7 +82,8 @@ fn arrows(root: &Path, offences: &mut Vec<String>) {
             }
         }
         if !text.contains("[lints]\nworkspace = true") {
-            offences.push(format!("{}: does not take the workspace's lints", shown(root, &manifest)));
+            offences
+                .push(format!("{}: does not take the workspace's lints", shown(root, &manifest)));
         }
     }
 }
@@ -128,7 +129,8 @@ fn dependencies(root: &Path, offences: &mut Vec<String>) {
     let all = sections(&text, &["workspace.dependencies"]);
     for dependency in all.iter().filter(|name| !name.starts_with("nissl-") && *name != "xtask") {
         if !reasons.contains(&format!("| `{dependency}` |")) {
-            offences.push(format!("Cargo.toml: `{dependency}` has no reason in docs/dependencies.md"));
+            offences
+                .push(format!("Cargo.toml: `{dependency}` has no reason in docs/dependencies.md"));
         }
         let used = manifests(root).into_iter().any(|manifest| {
             let text = fs::read_to_string(manifest).unwrap_or_default();

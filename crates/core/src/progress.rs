@@ -123,13 +123,13 @@ impl Stage {
         let rate = state.done as f64 / state.begun.elapsed().as_secs_f64().max(1e-9);
         let mut message = format!("{} {}/s", significant(rate), self.unit);
         for (key, value) in &state.notes {
-            message += &format!(" · {key} {}", significant(*value));
+            message = format!("{message} · {key} {}", significant(*value));
         }
-        if let View::Lines(line) = &self.shared.view {
-            if state.told.elapsed() >= LINE_EVERY {
-                state.told = Instant::now();
-                line(&format!("{}: {}/{} {message}", self.name, state.done, self.total));
-            }
+        if let View::Lines(line) = &self.shared.view
+            && state.told.elapsed() >= LINE_EVERY
+        {
+            state.told = Instant::now();
+            line(&format!("{}: {}/{} {message}", self.name, state.done, self.total));
         }
         self.bar.set_message(message);
     }

@@ -162,28 +162,27 @@ pub fn record(
             cut(&mut batch, wanted - seen);
         }
         let rows: usize = batch.iter().map(|window| window.rows.len()).sum();
-        if let Some(writer) = &writer {
-            if skipped < writer.committed() {
-                skipped += rows as u64;
-                seen += rows;
-                continue;
-            }
+        if let Some(writer) = &writer
+            && skipped < writer.committed()
+        {
+            skipped += rows as u64;
+            seen += rows;
+            continue;
         }
         let activity = run(network, &batch, &sites, settings)?;
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => {
-                let plan = plan(&activity, settings, network, &provenance);
-                let created = RecordingWriter::create(out, plan, existing)?;
-                let committed = created.committed();
-                writer = Some(created);
-                if committed > 0 {
-                    skipped = rows as u64;
-                    seen = rows;
-                    continue;
-                }
-                writer.as_mut().ok_or_else(nothing)?
+        let writer = if let Some(writer) = &mut writer {
+            writer
+        } else {
+            let plan = plan(&activity, settings, network, &provenance);
+            let created = RecordingWriter::create(out, plan, existing)?;
+            let committed = created.committed();
+            writer = Some(created);
+            if committed > 0 {
+                skipped = rows as u64;
+                seen = rows;
+                continue;
             }
+            writer.as_mut().ok_or_else(nothing)?
         };
         if skipped != writer.committed() {
             return Err(Error::file(

@@ -41,7 +41,7 @@ pub type DocumentStream = Box<dyn Iterator<Item = Result<Document>>>;
 pub fn documents(files: &[PathBuf], column: &str, split: Documents) -> Result<DocumentStream> {
     let mut streams: Vec<DocumentStream> = Vec::new();
     for file in files {
-        let extension = file.extension().map(|extension| extension.to_ascii_lowercase());
+        let extension = file.extension().map(std::ffi::OsStr::to_ascii_lowercase);
         streams.push(match extension.as_ref().and_then(|extension| extension.to_str()) {
             Some("jsonl" | "ndjson") => json_lines(file, column)?,
             Some("csv") => comma_separated(file, column)?,
@@ -127,18 +127,17 @@ fn json_lines(path: &Path, column: &str) -> Result<DocumentStream> {
                 return Some(Err(Error::file(&path, field, error, "a JSON object")));
             }
         };
-        Some(match value.get(&column).and_then(serde_json::Value::as_str) {
-            Some(text) => Ok(document(text.to_owned())),
-            None => {
-                let keys = value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>());
-                Err(Error::file(
-                    &path,
-                    format!("line {number}"),
-                    format!("an object with {}", keys.unwrap_or_default().join(", ")),
-                    format!("a text under `{column}`"),
-                )
-                .with_help("name the field that holds the text with --column"))
-            }
+        Some(if let Some(text) = value.get(&column).and_then(serde_json::Value::as_str) {
+            Ok(document(text.to_owned()))
+        } else {
+            let keys = value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>());
+            Err(Error::file(
+                &path,
+                format!("line {number}"),
+                format!("an object with {}", keys.unwrap_or_default().join(", ")),
+                format!("a text under `{column}`"),
+            )
+            .with_help("name the field that holds the text with --column"))
         })
     })))
 }

@@ -34,12 +34,8 @@ pub fn compare(
     progress: &Progress,
 ) -> Result<Vec<Compared>> {
     let options = Options { seed, held_out: HELD_OUT, ..Options::default() };
-    let settings = TruthMatch {
-        held_out: Some(HELD_OUT),
-        by: Told::Cosine,
-        seed,
-        ..TruthMatch::default()
-    };
+    let settings =
+        TruthMatch { held_out: Some(HELD_OUT), by: Told::Cosine, seed, ..TruthMatch::default() };
     methods
         .iter()
         .map(|method| {
@@ -62,8 +58,8 @@ pub fn score_bars(compared: &[Compared], chosen: &str) -> ScoreBars {
         "How well the best feature of each method tells each planted concept",
         "mean AUROC",
     );
-    bars.baseline = "chance".to_owned();
-    bars.counted = "concepts".to_owned();
+    "chance".clone_into(&mut bars.baseline);
+    "concepts".clone_into(&mut bars.counted);
     compared.iter().fold(bars, |bars, one| {
         let Matches { mean_auroc, low, high, recovered, concepts, .. } = &one.matches;
         let score = Score::new(*mean_auroc)

@@ -11,7 +11,7 @@ use nissl_core::{Column, Recording, RecordingWriter, Result, Table};
 ///
 /// # Errors
 /// A failed file operation.
-pub fn recording_of(activity: ArrayView2<'_, f32>, folder: &Path) -> Result<Recording> {
+pub(crate) fn recording_of(activity: ArrayView2<'_, f32>, folder: &Path) -> Result<Recording> {
     let (samples, units) = activity.dim();
     let unit_table = Table::new()
         .with("unit", Column::U32((0..units as u32).collect()))

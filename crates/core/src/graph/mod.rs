@@ -188,10 +188,10 @@ fn check_edges(edges: &Table, rows: &HashMap<u32, usize>) -> Result<()> {
         let found = format!("{} in edge {row}", weights[row]);
         return Err(Error::setting("weight", found, "finite numbers"));
     }
-    if edges.get("time_s").is_some() {
-        if let Some(time) = edges.f64s("time_s")?.iter().find(|time| time.is_infinite()) {
-            return Err(Error::setting("time_s", time, "seconds, or NaN for always"));
-        }
+    if edges.get("time_s").is_some()
+        && let Some(time) = edges.f64s("time_s")?.iter().find(|time| time.is_infinite())
+    {
+        return Err(Error::setting("time_s", time, "seconds, or NaN for always"));
     }
     match edges.get("window") {
         None | Some(Column::U32(_) | Column::Text(_)) => Ok(()),

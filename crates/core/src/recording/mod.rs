@@ -178,7 +178,7 @@ impl Recording {
         let unit_table = self.unit_table.take(&chosen);
         let units = (0..chosen.len() as u32).collect();
         let unit_table = unit_table.with("unit", Column::U32(units));
-        Ok(Self { columns, unit_table, ..self.clone() })
+        Ok(Self { unit_table, columns, ..self.clone() })
     }
 
     /// The path and checksum of this recording, for the provenance of what is made from it.
@@ -277,8 +277,8 @@ impl Recording {
                         .count();
                     let last = rows[done + count - 1];
                     let block = self.read_rows(&file, first - start, last + 1 - start)?;
-                    for at in done..done + count {
-                        out.row_mut(at).assign(&block.row(rows[at] - first));
+                    for (at, &row) in rows.iter().enumerate().skip(done).take(count) {
+                        out.row_mut(at).assign(&block.row(row - first));
                     }
                     done += count;
                 }

@@ -94,7 +94,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
     let writer = RecordingWriter::create(cut.path(), plan(6, Layout::Dense), Existing::Resume)
         .expect("resumes");
     let committed = writer.committed() as usize;
-    assert!(committed > 0 && committed < 15 && committed % 3 == 0, "{committed}");
+    assert!(committed > 0 && committed < 15 && committed.is_multiple_of(3), "{committed}");
     drop(writer);
     let resumed = write(cut.path(), committed / 3..9, Existing::Resume);
     let resumed = resumed.finish().expect("finishes");

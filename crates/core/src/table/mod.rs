@@ -139,12 +139,12 @@ impl Table {
             ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(path, &error))?;
         let schema = builder.schema().clone();
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        if let Some(only) = only {
-            if let Some(absent) = only.iter().find(|name| !names.iter().any(|n| n == *name)) {
-                let near = crate::error::nearest(absent, names.iter().map(String::as_str));
-                return Err(Error::file(path, "columns", "no such column", format!("`{absent}`"))
-                    .with_help(format!("the file has {}", near.join(", "))));
-            }
+        if let Some(only) = only
+            && let Some(absent) = only.iter().find(|name| !names.iter().any(|n| n == *name))
+        {
+            let near = crate::error::nearest(absent, names.iter().map(String::as_str));
+            return Err(Error::file(path, "columns", "no such column", format!("`{absent}`"))
+                .with_help(format!("the file has {}", near.join(", "))));
         }
         let wanted = |name: &String| only.is_none_or(|only| only.contains(&name.as_str()));
         let roots: Vec<usize> = (0..names.len()).filter(|&i| wanted(&names[i])).collect();

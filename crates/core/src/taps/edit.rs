@@ -136,22 +136,22 @@ impl Edit {
         let mut kept = None;
         if let Some(samples) = samples {
             let mask = flags(batch, |index| samples.contains(&(index + sample_offset)));
-            kept = times(kept, mask, [batch, 1, 1], &tensor);
+            kept = Some(times(kept, mask, [batch, 1, 1], &tensor));
         }
         match where_ {
             Positions::All => {}
             Positions::These(these) => {
                 let mask = flags(positions, |index| these.contains(&(index + offset)));
-                kept = times(kept, mask, [1, positions, 1], &tensor);
+                kept = Some(times(kept, mask, [1, positions, 1], &tensor));
             }
             Positions::From(first) => {
                 let mask = flags(positions, |index| index + offset >= *first);
-                kept = times(kept, mask, [1, positions, 1], &tensor);
+                kept = Some(times(kept, mask, [1, positions, 1], &tensor));
             }
         }
         if let Some(which) = which {
             let mask = flags(units, |index| which.contains(&index));
-            kept = times(kept, mask, [1, 1, units], &tensor);
+            kept = Some(times(kept, mask, [1, 1, units], &tensor));
         }
         match kept {
             None => changed,
@@ -178,10 +178,10 @@ fn times(
     mask: Vec<f32>,
     shape: [usize; 3],
     like: &Tensor<3>,
-) -> Option<Tensor<3>> {
+) -> Tensor<3> {
     let mask = Tensor::<3>::from_data(TensorData::new(mask, shape), &like.device());
-    Some(match before {
+    match before {
         None => mask,
         Some(other) => other * mask,
-    })
+    }
 }

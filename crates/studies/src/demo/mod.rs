@@ -193,8 +193,7 @@ pub fn checkpoint(
         progress,
     )?;
     let k = FEATURES.min(recording.samples() / 5).min(recording.units()).max(1);
-    let method =
-        Method::Snmf(Snmf { k, sparsity: Sparsity::Fraction(0.01), ..snmf() });
+    let method = Method::Snmf(Snmf { k, sparsity: Sparsity::Fraction(0.01), ..snmf() });
     let options = Options { seed, held_out: HELD_OUT, ..Options::default() };
     let folder = out.join("features").join("snmf");
     let features = nissl_decompose::decompose(&method, &recording, &folder, &options, progress)?;
@@ -207,7 +206,7 @@ pub fn checkpoint(
         report: out.join("report.html").display().to_string(),
         seconds: begun.elapsed().as_secs_f64(),
     };
-    page::without_truth(network.id(), &features, cards, &recording, &summary, seed)?
+    page::without_truth(network.id(), &features, cards, &recording, &summary, seed)
         .write(&out.join("report.html"))?;
     finish(out, &summary)?;
     Ok(summary)

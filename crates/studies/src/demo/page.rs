@@ -50,7 +50,7 @@ pub(super) fn without_truth(
     recording: &Recording,
     summary: &Summary,
     seed: u64,
-) -> Result<Report> {
+) -> Report {
     let report = Report::new(
         format!("What is inside {model}?"),
         "nissl recorded one layer's neurons while the network read your texts, and took their \
@@ -63,14 +63,14 @@ pub(super) fn without_truth(
         .with(recording.units().to_string(), format!("neurons of {}", summary.site))
         .with(format!("{} of {}", summary.named, found.features()), "features with a clear pattern")
         .with(format!("{:.0} %", 100.0 * explained), "of the variance of unread text explained");
-    Ok(report
+    report
         .with_section(Section::new("What was done").with(facts))
         .with_section(features(
             cards,
             "Each card is one feature that SNMF found. Darker tokens \
             activate it more.",
         ))
-        .with_section(again("nissl demo --model", seed, summary)))
+        .with_section(again("nissl demo --model", seed, summary))
 }
 
 fn done(compared: &[Compared], recording: &Recording, summary: &Summary) -> Section {
