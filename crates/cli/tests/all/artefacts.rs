@@ -38,7 +38,23 @@ fn what_was_made_is_verified_and_can_be_made_again() {
     let line = format!("decompose kmeans -k 5 --restarts 1 --seed 4 {}", recording.display());
     succeed(out.path(), &format!("{line} -o f"));
     let told = succeed(out.path(), "reproduce f").stdout;
-    assert_eq!(told, "same: 1 shard, equal checksums\n");
+    assert_eq!(told, "same: 2 shards, equal checksums\n");
+}
+
+#[test]
+fn a_changed_dictionary_is_found() {
+    let out = scratch();
+    write(out.path(), "a.csv", "a,b\n1,2\n3,4\n5,6\n7,9\n");
+    succeed(out.path(), "import a.csv -o rec");
+    succeed(out.path(), "decompose pca -k 1 rec -o f");
+    succeed(out.path(), "verify f");
+    let mut bytes = std::fs::read(out.path().join("f/dictionary.safetensors")).expect("a file");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    write(&out.path().join("f"), "dictionary.safetensors", bytes);
+    let outcome = run(out.path(), "verify f");
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("dictionary.safetensors"), "{}", outcome.stderr);
 }
 
 #[test]
