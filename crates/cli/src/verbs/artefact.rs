@@ -152,9 +152,8 @@ pub(crate) fn reproduce(args: &Reproduce, context: &Context<'_>) -> Result<ExitC
 /// The manifest of any kind; the dictionary of features counts as one more shard.
 fn read_any(path: &Path) -> Result<Manifest<Value>> {
     let value = store::read_value(path, "artefact of nissl")?;
-    let mut manifest: Manifest<Value> = serde_json::from_value(value).map_err(|error| {
-        Error::file(path.join(store::MANIFEST), "content", error, "a manifest")
-    })?;
+    let mut manifest: Manifest<Value> = serde_json::from_value(value)
+        .map_err(|error| Error::file(path.join(store::MANIFEST), "content", error, "a manifest"))?;
     if let Some(sha256) = manifest.detail["dictionary"].as_str() {
         let (file, sha256) = ("dictionary.safetensors".to_owned(), sha256.to_owned());
         let bytes = std::fs::metadata(path.join(&file)).map_or(0, |metadata| metadata.len());
