@@ -105,6 +105,16 @@ fn features_are_explained_and_probed() {
     let table = succeed(out.path(), "probe truth f").stdout;
     assert!(table.starts_with("concept\ttokens\tfeature\tAUROC\t"), "{table}");
 
+    // By cosine, a recording of several sites is cut to the one that was decomposed.
+    let world = folder.join("w");
+    let sites = "--site layers.0.resid.post --site layers.0.mlp.act";
+    succeed(out.path(), &format!("record {net} {sites} --world {} -o two", world.display()));
+    succeed(out.path(), "decompose pca -k 4 two --site layers.0.mlp.act -o g");
+    let cosine = json(out.path(), "probe truth g --by cosine");
+    let mean = cosine["mean_auroc"].as_f64().expect("a mean");
+    assert!(mean > 0.5 && mean < 1.0, "{mean}");
+    assert_ne!(cosine["concepts"], json(out.path(), "probe truth g")["concepts"]);
+
     let steer = format!("probe steer f:0 --model {net} --words cat,dog --kl 0.1 --samples 2");
     let mut command = crate::support::nissl(out.path(), &format!("{steer} --tokens 5 --json"));
     command.args(["--prompt", "The cat"]);

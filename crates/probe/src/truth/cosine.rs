@@ -23,13 +23,19 @@ pub(super) fn cosines(
     recording: &Recording,
     wanted: &[usize],
 ) -> Result<Array2<f32>> {
+    // A recording of several sites is cut to the one that was decomposed.
+    let sites = features.unit_table().texts("site")?;
+    let recording = match sites.first() {
+        Some(site) if features.units() != recording.units() => &recording.only(&site.parse()?)?,
+        _ => recording,
+    };
     if features.units() != recording.units() {
         return Err(Error::Units {
             left: features.path().display().to_string(),
             found: features.units(),
             right: recording.path().display().to_string(),
             expected: recording.units(),
-            help: Some("name the site that was decomposed with --site".to_owned()),
+            help: Some("name the recording that was decomposed with --recording".to_owned()),
         });
     }
     let dictionary = features.dictionary();
