@@ -61,7 +61,8 @@ fn planted_features_are_found_and_what_should_fail_fails() {
             Snmf { seed, restarts: 1, initial: Initial::Random, ..small(Sparsity::Fraction(1.0)) };
         others[1] += recovered(&planted.features, &fit(&everything, &planted).decoder) / 3.0;
     }
-    assert!(others.iter().all(|&score| score <= 0.3), "PCA, all units kept: {others:?}");
+    assert!(others[0] <= 0.1, "PCA: {others:?}");
+    assert!(others[1] <= 0.3, "all units kept: {others:?}");
 }
 
 #[test]
