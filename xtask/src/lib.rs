@@ -14,8 +14,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nissl-networks", &["nissl-core", "nissl-kernels"]),
     ("nissl-record", &["nissl-core", "nissl-kernels"]),
     ("nissl-decompose", &["nissl-core", "nissl-kernels"]),
-    ("nissl-explain", &["nissl-core"]),
-    ("nissl-probe", &["nissl-core"]),
+    ("nissl-judge", &["nissl-core"]),
+    ("nissl-explain", &["nissl-core", "nissl-kernels", "nissl-judge"]),
+    ("nissl-probe", &["nissl-core", "nissl-judge"]),
     (
         "nissl-studies",
         &[
@@ -24,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nissl-networks",
             "nissl-record",
             "nissl-decompose",
+            "nissl-judge",
             "nissl-explain",
             "nissl-probe",
         ],
@@ -36,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nissl-networks",
             "nissl-record",
             "nissl-decompose",
+            "nissl-judge",
             "nissl-explain",
             "nissl-probe",
             "nissl-studies",

@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use crate::chat::Message;
 use crate::error::{Error, Result};
 use crate::taps::Taps;
 
@@ -254,6 +255,15 @@ pub trait Tokenizer: Send + Sync {
 
     /// The token that ends a text, when there is one.
     fn end(&self) -> Option<u32>;
+
+    /// The prompt that stands for a conversation, ready for the assistant's next answer.
+    ///
+    /// # Errors
+    /// When the network was not trained to converse: its tokenizer has no chat template.
+    fn chat_prompt(&self, messages: &[Message]) -> Result<String> {
+        let found = format!("{} messages", messages.len());
+        Err(Error::setting("chat", found, "a plain prompt: this tokenizer has no chat template"))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `Network`: anything with named sites that turns input into activity.
 
 mod language;
+mod weights;
 
 use burn::tensor::Device;
 
@@ -8,6 +9,7 @@ pub use language::{
     FinalNorm, Generated, KeyValueCache, LanguageNetwork, Sampling, TokenBatch, TokenSpan,
     Tokenizer,
 };
+pub use weights::{HeadNorm, Part, ResidualWeights, TokenTable};
 
 use crate::site::Site;
 

@@ -1,0 +1,1 @@
+//! Language models as explainers and judges: clients, caches, and what stands in for them offline.
