@@ -9,6 +9,7 @@ mod dictionary;
 mod nonnegative;
 mod product;
 mod shards;
+mod sharing;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use decompose::Decompose;
 pub use dictionary::{Dictionary, Encoding};
 pub use product::{add_product, product, product_into};
+pub use sharing::{Groups, groups, shared_units};
 pub use tables::Annotation;
 pub use warning::Warning;
 pub use writer::{FeaturesPlan, FeaturesWriter};
