@@ -39,6 +39,12 @@ pub(crate) struct Record {
     out: PathBuf,
 }
 
+/// The folder of the checkpoint that `model` names.
+pub(crate) fn folder_of(model: &str, global: &Global) -> Result<PathBuf> {
+    let source: Source = model.parse()?;
+    source.folder(if global.offline { Hub::Offline } else { Hub::from_environment() })
+}
+
 /// The network that `model` names, on the device that the user chose.
 pub(crate) fn open(model: &str, global: &Global) -> Result<Language> {
     let source: Source = model.parse()?;

@@ -1,4 +1,4 @@
-//! `nissl train language --world DIR|--text FILE… --arch gpt2 --layers 4 --width 256 … -o DIR`
+//! `nissl train language --world DIR|--text FILE… [--from MODEL] --layers 4 --width 256 … -o DIR`
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,13 @@ use nissl_core::progress::significant;
 use nissl_core::store::Provenance;
 use nissl_core::{Error, Result, Table, device};
 use nissl_networks::language::TextTokenizer;
-use nissl_networks::language::training::{Baselines, Packed, TrainLanguage, Trained, TrainingData};
+use nissl_networks::language::training::{
+    Base, Baselines, Packed, TrainLanguage, Trained, TrainingData,
+};
 use nissl_record::{Documents, documents};
 use nissl_worlds::language::{split_words, word_level_tokenizer};
 
+use super::record::folder_of;
 use crate::Context;
 use crate::methods::Method;
 
@@ -43,8 +46,13 @@ struct Inputs {
     /// The column of .jsonl, .csv and .parquet that holds the text
     #[arg(long, default_value = "text", value_name = "NAME")]
     column: String,
+    /// A GPT-2 to begin from (fine-tuning): its shape and tokenizer are taken over
+    #[arg(long, value_name = "MODEL")]
+    from: Option<String>,
+    #[command(flatten)]
+    shape: GivenShape,
     /// A tokenizer.json for the texts; without it one of whole words is made
-    #[arg(long, value_name = "FILE", conflicts_with = "world")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["world", "from"])]
     tokenizer: Option<PathBuf>,
     /// Words at most of a tokenizer that is made from the texts
     #[arg(long, default_value_t = 8192, value_name = "WORDS")]
@@ -57,6 +65,56 @@ struct Inputs {
     out: PathBuf,
 }
 
+/// The settings of the architecture, by name.
+const SHAPE: [&str; 4] = ["layers", "width", "heads", "context"];
+
+/// Which of them the command line gave: those left out are taken from the network to begin from.
+#[derive(Clone, Debug, Default)]
+struct GivenShape(Vec<&'static str>);
+
+impl clap::FromArgMatches for GivenShape {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> std::result::Result<Self, clap::Error> {
+        let given = |name: &&str| {
+            matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+        };
+        Ok(Self(SHAPE.into_iter().filter(given).collect()))
+    }
+
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &clap::ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for GivenShape {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
+    }
+}
+
+impl GivenShape {
+    /// `settings` with what was not given taken from `base`.
+    fn complete(&self, settings: &TrainLanguage, base: &Base) -> TrainLanguage {
+        let mut shaped = base.shaped(settings.clone());
+        for name in &self.0 {
+            match *name {
+                "layers" => shaped.layers = settings.layers,
+                "width" => shaped.width = settings.width,
+                "heads" => shaped.heads = settings.heads,
+                _ => shaped.context = settings.context,
+            }
+        }
+        shaped
+    }
+}
+
 /// Token sequences to learn from and to be judged on.
 struct Texts {
     tokenizer: TextTokenizer,
@@ -67,14 +125,23 @@ struct Texts {
 
 pub(crate) fn run(args: Train, context: &Context<'_>) -> Result<ExitCode> {
     let Method { method: Kind::Language(settings), inputs } = args.train;
-    let settings = TrainLanguage { seed: context.global.seed, ..settings };
+    let mut settings = TrainLanguage { seed: context.global.seed, ..settings };
+    let device = device::parse(&context.global.device)?;
+    let base = match &inputs.from {
+        Some(model) => Some(Base::open(&folder_of(model, context.global)?, &device)?),
+        None => None,
+    };
+    if let Some(base) = &base {
+        settings = inputs.shape.complete(&settings, base);
+        base.check(&settings)?;
+    }
     settings.validate()?;
     if !(inputs.held_out > 0.0 && inputs.held_out < 1.0) {
         return Err(Error::setting("held_out", inputs.held_out, "above 0 and below 1"));
     }
     let texts = match &inputs.world {
-        Some(world) => of_world(world, inputs.held_out)?,
-        None => of_texts(&inputs)?,
+        Some(world) => of_world(world, inputs.held_out, base.as_ref())?,
+        None => of_texts(&inputs, base.as_ref())?,
     };
     let mut provenance = Provenance::here(&settings, settings.seed, &context.global.device);
     for input in inputs.text.iter().chain(&inputs.world) {
@@ -95,13 +162,11 @@ pub(crate) fn run(args: Train, context: &Context<'_>) -> Result<ExitCode> {
         baselines,
         provenance,
     };
-    let trained = settings.fit(
-        &data,
-        &inputs.out,
-        context.global.existing(),
-        &device::parse(&context.global.device)?,
-        context.progress,
-    )?;
+    let (out, existing) = (inputs.out.as_path(), context.global.existing());
+    let trained = match &base {
+        Some(base) => settings.fine_tune(base, &data, out, existing, context.progress)?,
+        None => settings.fit(&data, out, existing, &device, context.progress)?,
+    };
     show(&trained, &inputs.out, context)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -129,9 +194,10 @@ fn show(trained: &Trained, out: &Path, context: &Context<'_>) -> Result<()> {
     };
     let baselines = &trained.baselines;
     context.printer.note(&format!(
-        "{}: {} parameters{}{}{}{}",
+        "{}: {} parameters{}{}{}{}{}",
         out.display(),
         trained.parameters,
+        told("held-out loss before", trained.held_out_before.map(f64::from)),
         told("held-out loss", trained.held_out.map(f64::from)),
         told("unigram", baselines.unigram),
         told("5-gram", baselines.five_gram),
@@ -141,7 +207,18 @@ fn show(trained: &Trained, out: &Path, context: &Context<'_>) -> Result<()> {
 }
 
 /// The tokens of a world's stories; the last ones are held out.
-fn of_world(folder: &Path, held_out: f64) -> Result<Texts> {
+fn of_world(folder: &Path, held_out: f64, base: Option<&Base>) -> Result<Texts> {
+    let tokenizer = TextTokenizer::read(folder, None)?.ending_with("<end>");
+    if base.is_some_and(|base| base.tokenizer().json() != tokenizer.json()) {
+        let path = folder.join("tokenizer.json");
+        return Err(Error::file(
+            path,
+            "content",
+            "another tokenizer",
+            "that of the `from` network",
+        )
+        .with_help("give the world's stories as texts: --text WORLD/text.txt"));
+    }
     let table =
         Table::read(&folder.join("samples.parquet"), Some(&["sequence", "token_id", "entropy"]))?;
     let (stories, tokens) = (table.u32s("sequence")?, table.u32s("token_id")?);
@@ -151,7 +228,7 @@ fn of_world(folder: &Path, held_out: f64) -> Result<Texts> {
     let cut = stories.partition_point(|&story| story < first_held_out);
     let bound = entropy[cut..].iter().map(|&nats| f64::from(nats)).sum::<f64>();
     Ok(Texts {
-        tokenizer: TextTokenizer::read(folder, None)?.ending_with("<end>"),
+        tokenizer,
         training: tokens[..cut].to_vec(),
         held_out: tokens[cut..].to_vec(),
         lower_bound: Some(bound / (tokens.len() - cut).max(1) as f64),
@@ -159,9 +236,11 @@ fn of_world(folder: &Path, held_out: f64) -> Result<Texts> {
 }
 
 /// The tokens of texts; every so many-th document is held out.
-fn of_texts(inputs: &Inputs) -> Result<Texts> {
+fn of_texts(inputs: &Inputs, base: Option<&Base>) -> Result<Texts> {
     let read = || documents(&inputs.text, &inputs.column, Documents::Paragraph);
-    let tokenizer = if let Some(file) = &inputs.tokenizer {
+    let tokenizer = if let Some(base) = base {
+        base.tokenizer().clone()
+    } else if let Some(file) = &inputs.tokenizer {
         let json = std::fs::read(file).map_err(|error| Error::io(file, "read", error))?;
         TextTokenizer::parse(file, json, None)?
     } else {

@@ -1,4 +1,5 @@
-//! Trains a language network from first values to a checkpoint that loads like any other.
+//! Trains a language network, from first values or from another's weights, to a checkpoint that loads
+//! like any other.
 //!
 //! Mean cross-entropy of the next token, AdamW, linear warm-up, then a cosine down to a tenth, all
 //! gradients clipped to a common norm.
@@ -7,6 +8,7 @@
 //! out: dropout. Memory: the parameters six times over and the activations of one batch.
 
 mod adamw;
+mod base;
 mod corpus;
 mod parameters;
 mod settings;
@@ -30,6 +32,7 @@ use adamw::AdamW;
 use nissl_core::network::Tokenizer;
 use state::State;
 
+pub use base::Base;
 pub use corpus::{Corpus, Packed};
 pub use settings::{Architecture, TrainLanguage};
 
@@ -98,6 +101,8 @@ pub struct Trained {
     pub complete: bool,
     /// The number of parameters.
     pub parameters: usize,
+    /// The loss of the network it began from on the held-out text; `None` from first values.
+    pub held_out_before: Option<f32>,
     /// The loss at the end on the held-out text, in nats a token.
     pub held_out: Option<f32>,
     /// What it is to be seen beside.
@@ -121,27 +126,74 @@ impl TrainLanguage {
         progress: &Progress,
     ) -> Result<Trained> {
         self.validate()?;
+        let config = self.config(data.tokenizer.size(), data.tokenizer.end())?;
+        let network =
+            parameters::fresh(&Config::parse("config.json", &config)?, self.seed, device)?;
+        let begin = Begin { config: &config, network, base: None };
+        self.train(begin, data, folder, existing, device, progress)
+    }
+
+    /// Goes on training the network `base` with a new optimiser and writes it to `folder`.
+    ///
+    /// The settings' architecture must be that of `base` ([`Base::shaped`] makes it so); windows
+    /// may be shorter than its context. The manifest names `base` as an input.
+    ///
+    /// # Errors
+    /// As [`Self::fit`]; an architecture or a tokenizer that is not that of `base`.
+    pub fn fine_tune(
+        &self,
+        base: &Base,
+        data: &TrainingData<'_>,
+        folder: &Path,
+        existing: Existing,
+        progress: &Progress,
+    ) -> Result<Trained> {
+        self.validate()?;
+        base.check(self)?;
+        if data.tokenizer.json() != base.tokenizer().json() {
+            let expected = "that of the network to begin from";
+            return Err(Error::setting("tokenizer", "another", expected));
+        }
+        let begin = Begin { config: &base.config, network: base.network.clone(), base: Some(base) };
+        self.train(begin, data, folder, existing, &base.device, progress)
+    }
+
+    fn train(
+        &self,
+        begin: Begin<'_>,
+        data: &TrainingData<'_>,
+        folder: &Path,
+        existing: Existing,
+        device: &Device,
+        progress: &Progress,
+    ) -> Result<Trained> {
         if data.held_out.len() < 2 {
             let what = "the held-out text".to_owned();
             return Err(Error::Empty { what, expected: "two tokens or more".to_owned() });
         }
-        let vocabulary = data.tokenizer.size();
-        let text = self.config(vocabulary, data.tokenizer.end())?;
-        let fresh = parameters::fresh(&Config::parse("config.json", &text)?, self.seed, device)?;
-
+        let Begin { config, network, base } = begin;
+        let begun_from = base.map(|base| base.input.sha256.as_str());
         let goes_on = store::prepare(folder, existing)?;
-        let mut manifest = self.manifest(data);
-        let saved =
-            if goes_on { State::resume(self, fresh.clone(), folder, device)? } else { None };
+        let mut manifest = self.manifest(data, base);
+        let saved = if goes_on {
+            State::resume(self, begun_from, network.clone(), folder, device)?
+        } else {
+            None
+        };
         if goes_on && saved.is_none() {
             let before = Manifest::<Trained>::read(folder, Kind::Network)?;
             if before.detail.complete {
                 return Ok(before.detail);
             }
         }
+        if base.is_some() {
+            let before = held_out_loss(&network, data.held_out, self.context, device)?;
+            manifest.detail.held_out_before = Some(before);
+        }
         manifest.write(folder)?;
         let mut state = saved.unwrap_or_else(|| State {
-            network: fresh,
+            begun_from: begun_from.map(str::to_owned),
+            network,
             optimizer: AdamW::default(),
             step: 0,
             curve: Vec::new(),
@@ -158,8 +210,11 @@ impl TrainLanguage {
             parameters::export(&mut exported)?.iter().map(|(_, values, _)| values.len()).sum();
         detail.curve = state.curve;
         manifest.provenance.seconds = state.seconds;
-        write_bytes(&folder.join("config.json"), &text)?;
+        write_bytes(&folder.join("config.json"), config)?;
         write_bytes(&folder.join("tokenizer.json"), data.tokenizer.json())?;
+        if let Some(base) = base {
+            base.copy_beside(folder)?;
+        }
         let weights = parameters::to_safetensors(&mut exported, self.precision)?;
         manifest.shards = vec![write_shard(folder, "model.safetensors", 0, &weights)?];
         manifest.write(folder)?;
@@ -234,19 +289,28 @@ impl TrainLanguage {
         Ok(value)
     }
 
-    fn manifest(&self, data: &TrainingData<'_>) -> Manifest<Trained> {
+    fn manifest(&self, data: &TrainingData<'_>, base: Option<&Base>) -> Manifest<Trained> {
         let mut provenance = data.provenance.clone();
+        provenance.inputs.extend(base.map(|base| base.input.clone()));
         provenance.config = serde_json::to_value(self).unwrap_or_default();
         provenance.seed = self.seed;
         let detail = Trained {
             complete: false,
             parameters: 0,
+            held_out_before: None,
             held_out: None,
             baselines: data.baselines,
             curve: Vec::new(),
         };
         Manifest::new(Kind::Network, provenance, detail)
     }
+}
+
+/// Where a training begins.
+struct Begin<'a> {
+    config: &'a [u8],
+    network: Gpt2,
+    base: Option<&'a Base>,
 }
 
 /// Windows of `context + 1` tokens to the tokens read and those to be predicted.

@@ -37,6 +37,9 @@ impl Parameters for Gpt2 {
             each_linear(visitor, &at("mlp.c_proj"), &mut layer.down);
         }
         each_norm(visitor, "transformer.ln_f", &mut self.final_norm);
+        if let Some(head) = &mut self.head {
+            visitor.visit("lm_head.weight", head);
+        }
     }
 }
 

@@ -21,6 +21,8 @@ const STATE: &str = "state.json";
 
 /// A run between two steps.
 pub(super) struct State {
+    /// The checksum of the network it began from.
+    pub begun_from: Option<String>,
     pub network: Gpt2,
     pub optimizer: AdamW,
     /// Steps made.
@@ -35,6 +37,8 @@ pub(super) struct State {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     config: TrainLanguage,
+    #[serde(default)]
+    begun_from: Option<String>,
     step: usize,
     file: String,
     sha256: String,
@@ -64,6 +68,7 @@ impl State {
         let before = read(folder)?;
         let saved = Saved {
             config: config.clone(),
+            begun_from: self.begun_from.clone(),
             step: self.step,
             sha256: sha256_bytes(&bytes),
             curve: self.curve.clone(),
@@ -85,6 +90,7 @@ impl State {
     /// Goes on from what is in `folder`; `None` when no state was written yet.
     pub(super) fn resume(
         config: &TrainLanguage,
+        begun_from: Option<&str>,
         fresh: Gpt2,
         folder: &Path,
         device: &Device,
@@ -94,6 +100,10 @@ impl State {
         if saved.config != *config {
             return Err(Error::file(&path, "config", "of another run", "the settings given now")
                 .with_help("give the settings it was begun with, or another output folder"));
+        }
+        if saved.begun_from.as_deref() != begun_from {
+            return Err(Error::file(&path, "begun_from", "another network", "the one given now")
+                .with_help("begin from the same network, or choose another output folder"));
         }
         let numbers = folder.join(&saved.file);
         let found = sha256_file(&numbers)?;
@@ -110,8 +120,8 @@ impl State {
             return Err(error);
         }
         moments.steps = saved.step;
-        let Saved { step, curve, losses, seconds, .. } = saved;
-        Ok(Some(Self { network, optimizer: moments, step, curve, losses, seconds }))
+        let Saved { begun_from, step, curve, losses, seconds, .. } = saved;
+        Ok(Some(Self { begun_from, network, optimizer: moments, step, curve, losses, seconds }))
     }
 
     /// Removes the state of a run that is done.
