@@ -6,19 +6,24 @@
 
 use std::collections::HashSet;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use nissl_core::features::Warning;
-use nissl_core::recording::{ActivityBlock, require_finite};
 use nissl_core::{Error, Progress, Recording, Result};
 use rayon::prelude::*;
 
-/// The fit samples of a recording with what one pass tells about them.
+/// The fit samples of a recording, or the rows of a matrix, with what one pass tells about them.
 pub(crate) struct Activity<'a> {
-    recording: &'a Recording,
-    rows: &'a [usize],
+    source: Source<'a>,
     tile_samples: usize,
     held: Vec<Array2<f32>>,
     facts: Facts,
+}
+
+/// Where the samples come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Recording { recording: &'a Recording, rows: &'a [usize] },
+    Matrix(ArrayView2<'a, f32>),
 }
 
 /// What the first pass finds.
@@ -44,18 +49,29 @@ impl<'a> Activity<'a> {
         memory_mib: usize,
         progress: &Progress,
     ) -> Result<Self> {
-        let units = recording.units();
-        if rows.is_empty() {
+        let keep = 4 * recording.units() * rows.len() <= memory_mib << 20;
+        Self::of(Source::Recording { recording, rows }, keep, progress)
+    }
+
+    /// The rows of a matrix `[sample, unit]` that is in memory anyway.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn of_matrix(matrix: ArrayView2<'a, f32>, progress: &Progress) -> Result<Self> {
+        Self::of(Source::Matrix(matrix), true, progress)
+    }
+
+    fn of(source: Source<'a>, keep: bool, progress: &Progress) -> Result<Self> {
+        let (samples, units) = source.dim();
+        if samples == 0 {
             return Err(Error::Empty {
-                what: recording.path().display().to_string(),
+                what: source.name(),
                 expected: "at least one sample to fit".to_owned(),
             });
         }
         let tile_samples = (TILE / units.max(1)).clamp(64, 4096) / 64 * 64;
-        let keep = 4 * units * rows.len() <= memory_mib << 20;
         let mut activity = Self {
-            recording,
-            rows,
+            source,
             tile_samples,
             held: Vec::new(),
             facts: Facts {
@@ -65,12 +81,12 @@ impl<'a> Activity<'a> {
                 duplicates: 0,
             },
         };
-        let mut seen = HashSet::with_capacity(rows.len());
-        let stage = progress.stage("read", rows.len() as u64, "samples");
-        for first in (0..rows.len()).step_by(tile_samples) {
+        let mut seen = HashSet::with_capacity(samples);
+        let stage = progress.stage("read", samples as u64, "samples");
+        for first in (0..samples).step_by(tile_samples) {
             progress.check(|| format!("{first} samples read; nothing was written"))?;
             let samples = activity.gather(first)?;
-            activity.facts.add(&samples, &rows[first..], &mut seen);
+            activity.facts.add(&samples, |row| source.sample(first + row), &mut seen);
             stage.advance(samples.nrows() as u64);
             if keep {
                 activity.held.push(turned(samples.view()));
@@ -78,7 +94,7 @@ impl<'a> Activity<'a> {
         }
         if activity.facts.squares == 0.0 {
             return Err(Error::Empty {
-                what: format!("the activity of {}", recording.path().display()),
+                what: format!("the activity of {}", source.name()),
                 expected: "some value that is not zero".to_owned(),
             });
         }
@@ -87,12 +103,12 @@ impl<'a> Activity<'a> {
 
     /// The number of units.
     pub(crate) fn units(&self) -> usize {
-        self.recording.units()
+        self.source.dim().1
     }
 
     /// The number of samples.
     pub(crate) fn samples(&self) -> usize {
-        self.rows.len()
+        self.source.dim().0
     }
 
     /// The first sample of each tile, and the number in it.
@@ -176,29 +192,64 @@ impl<'a> Activity<'a> {
 
     /// Some samples `[sample, unit]`, by their sorted place among the fit samples.
     pub(crate) fn pick(&self, places: &[usize]) -> Result<Array2<f32>> {
-        let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
-        self.recording.rows(&rows)
+        match self.source {
+            Source::Recording { recording, rows } => {
+                let rows: Vec<usize> = places.iter().map(|&place| rows[place]).collect();
+                recording.rows(&rows)
+            }
+            Source::Matrix(matrix) => Ok(matrix.select(Axis(0), places)),
+        }
     }
 
     fn gather(&self, first: usize) -> Result<Array2<f32>> {
-        let last = (first + self.tile_samples).min(self.rows.len());
-        self.recording.rows(&self.rows[first..last]).and_then(|activity| {
-            // A gathered block has no single first sample: look the wrong one up.
-            match require_finite(&ActivityBlock { start: 0, activity: activity.clone() }) {
-                Ok(()) => Ok(activity),
-                Err(Error::NotFinite { sample, unit, found }) => {
-                    let sample = self.rows[first + sample as usize] as u64;
-                    Err(Error::NotFinite { sample, unit, found })
-                }
-                Err(other) => Err(other),
+        let last = (first + self.tile_samples).min(self.samples());
+        let activity = match self.source {
+            Source::Recording { recording, rows } => recording.rows(&rows[first..last])?,
+            Source::Matrix(matrix) => matrix.slice(s![first..last, ..]).to_owned(),
+        };
+        match activity.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(activity),
+            Some(((row, unit), &found)) => {
+                let sample = self.source.sample(first + row) as u64;
+                Err(Error::NotFinite { sample, unit: unit as u64, found })
             }
-        })
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Samples and units.
+    fn dim(&self) -> (usize, usize) {
+        match self {
+            Self::Recording { recording, rows } => (rows.len(), recording.units()),
+            Self::Matrix(matrix) => matrix.dim(),
+        }
+    }
+
+    /// The number by which the user knows the sample at `place`.
+    fn sample(&self, place: usize) -> usize {
+        match self {
+            Self::Recording { rows, .. } => rows[place],
+            Self::Matrix(_) => place,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Recording { recording, .. } => recording.path().display().to_string(),
+            Self::Matrix(_) => "the matrix".to_owned(),
+        }
     }
 }
 
 impl Facts {
-    fn add(&mut self, samples: &Array2<f32>, rows: &[usize], seen: &mut HashSet<u64>) {
-        for (sample, &row) in samples.rows().into_iter().zip(rows) {
+    fn add(
+        &mut self,
+        samples: &Array2<f32>,
+        number: impl Fn(usize) -> usize,
+        seen: &mut HashSet<u64>,
+    ) {
+        for (row, sample) in samples.rows().into_iter().enumerate() {
             // FNV-1a over the bits: equal samples have equal hashes.
             let mut hash = 0xcbf2_9ce4_8422_2325u64;
             for (unit, (&value, sum)) in sample.iter().zip(&mut self.unit_sums).enumerate() {
@@ -207,7 +258,7 @@ impl Facts {
                 self.squares += wide * wide;
                 hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x100_0000_01b3);
                 if value < 0.0 && self.negative.is_none() {
-                    self.negative = Some((row, unit, value));
+                    self.negative = Some((number(row), unit, value));
                 }
             }
             self.duplicates += usize::from(!seen.insert(hash));

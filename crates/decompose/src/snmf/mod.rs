@@ -111,11 +111,15 @@ impl Decompose for Snmf {
         rows: &[usize],
         progress: &Progress,
     ) -> Result<Dictionary> {
-        let mut runs = self.fit_restarts(recording, rows, progress)?;
-        let losses = runs.first().map(|run| run.restarts.clone()).unwrap_or_default();
-        let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]));
-        Ok(runs.swap_remove(best.unwrap_or(0)))
+        Ok(best(self.fit_restarts(recording, rows, progress)?))
     }
+}
+
+/// The restart of lowest loss.
+pub(crate) fn best(mut runs: Vec<Dictionary>) -> Dictionary {
+    let losses = runs.first().map(|run| run.restarts.clone()).unwrap_or_default();
+    let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]));
+    runs.swap_remove(best.unwrap_or(0))
 }
 
 impl Snmf {
@@ -132,12 +136,21 @@ impl Snmf {
     ) -> Result<Vec<Dictionary>> {
         self.validate()?;
         let activity = Activity::read(recording, rows, self.memory_mib, progress)?;
+        self.fit_activity(&activity, progress)
+    }
+
+    /// As [`Self::fit_restarts`], of activity that was read before.
+    pub(crate) fn fit_activity(
+        &self,
+        activity: &Activity<'_>,
+        progress: &Progress,
+    ) -> Result<Vec<Dictionary>> {
         activity.require_enough(self.k)?;
         let kept = self.sparsity.units(activity.units())?;
         let mut runs = Vec::with_capacity(self.restarts);
         for restart in 0..self.restarts {
-            let start = self.initial.start(&activity, self, restart, progress)?;
-            runs.push(factorise::run(&activity, self, kept, start, progress)?);
+            let start = self.initial.start(activity, self, restart, progress)?;
+            runs.push(factorise::run(activity, self, kept, start, progress)?);
         }
         let losses: Vec<f64> = runs.iter().map(|run| run.lowest).collect();
         let warnings = activity.warnings(self.k);
