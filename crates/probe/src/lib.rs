@@ -1,10 +1,11 @@
-//! Interventions and scores: truth matching, steering, ablation.
+//! Interventions and scores: truth matching, concept detection, steering, ablation.
 //!
 //! A probe takes features, a recording or a network as the nouns of the core, never a concrete
 //! network or method, and gives figures with their intervals.
 
 pub mod ablate;
 mod continuation;
+pub mod detect;
 mod likelihood;
 pub mod scores;
 pub mod steer;
