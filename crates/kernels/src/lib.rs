@@ -13,6 +13,7 @@ mod options;
 mod parity;
 mod simd;
 mod tensors;
+mod vocabulary;
 
 pub use mmap::Mapped;
 pub use operation::{KernelGradients, Kernels, OptionalFloat, OptionalInt};
@@ -22,3 +23,4 @@ pub use tensors::{
     gelu_tanh_mul, layer_norm, linear, log_softmax, rms_norm, silu, silu_mul, softmax,
     softmax_with,
 };
+pub use vocabulary::{LogitScan, RowScan, Signs, Softmax};
