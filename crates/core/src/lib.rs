@@ -5,6 +5,7 @@ pub mod device;
 pub mod error;
 pub mod features;
 pub mod graph;
+pub mod labelled_text;
 pub mod mapping;
 pub mod network;
 pub mod numbers;

@@ -1,18 +1,18 @@
-//! Texts as documents: plain text, JSON lines, CSV and Parquet, streamed.
+//! Texts as documents: plain text, JSON, JSON lines, CSV and Parquet, streamed.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use nissl_core::error::nearest;
-use nissl_core::{Error, IoContext, Result, Table};
+use nissl_core::labelled_text::{self, TEXT_FIELDS, is_structured, lines};
+use nissl_core::{Error, Result, Table};
 use serde::{Deserialize, Serialize};
 
-/// A text and, when it was planted, the truth about its parts.
+/// A text and what is known about it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     /// The text.
     pub text: String,
+    /// What it is about; of one recording, all documents have a label or none has.
+    pub label: Option<String>,
     /// One row for each planted token: `start` and `end` in bytes of the text, and its truth.
     pub truth: Option<Table>,
 }
@@ -33,49 +33,55 @@ pub enum Documents {
 /// A stream of documents.
 pub type DocumentStream = Box<dyn Iterator<Item = Result<Document>>>;
 
-/// The documents of `files`, in order; `.jsonl`, `.csv` and `.parquet` give the texts of `column`,
-/// everything else is plain text.
+/// The documents of `files`, in order; `.json`, `.jsonl`, `.csv` and `.parquet` give the texts of
+/// `column` (of `prompt`, where `text` is asked for and absent) with their `label`, everything else is
+/// plain text.
+///
+/// Documents carry labels when one of any file has one; an empty label then stands where none is
+/// given.
 ///
 /// # Errors
-/// A file that is not there. What is wrong inside a file comes with the document it stands in.
+/// A file that is not there. What is wrong inside a file comes with the document it stands in, and
+/// so does a first label after more than [`LOOK_AHEAD`] texts.
 pub fn documents(files: &[PathBuf], column: &str, split: Documents) -> Result<DocumentStream> {
+    let fields = if column == TEXT_FIELDS[0] { &TEXT_FIELDS[..] } else { &[column] };
+    let mut labelled = false;
+    for file in files.iter().filter(|file| is_structured(file)) {
+        let texts = labelled_text::stream(file, fields)?.take(LOOK_AHEAD).map_while(Result::ok);
+        labelled = labelled || texts.into_iter().any(|text| text.label.is_some());
+    }
     let mut streams: Vec<DocumentStream> = Vec::new();
     for file in files {
-        let extension = file.extension().map(std::ffi::OsStr::to_ascii_lowercase);
-        streams.push(match extension.as_ref().and_then(|extension| extension.to_str()) {
-            Some("jsonl" | "ndjson") => json_lines(file, column)?,
-            Some("csv") => comma_separated(file, column)?,
-            Some("parquet") => parquet(file, column)?,
-            _ => plain(file, split)?,
+        if !is_structured(file) {
+            streams.push(plain(file, split)?);
+            continue;
+        }
+        let name = file.clone();
+        let texts = labelled_text::stream(file, fields)?.map(move |text| {
+            let text = text?;
+            if text.label.is_none() || labelled {
+                return Ok(Document { text: text.text, label: text.label, truth: None });
+            }
+            let expected = format!("no label, as in the {LOOK_AHEAD} texts before");
+            Err(Error::file(&name, format!("line {}", text.line), "a label", expected)
+                .with_help("move a text with a label to the beginning of the file"))
         });
+        streams.push(Box::new(texts));
     }
-    Ok(Box::new(streams.into_iter().flatten()))
+    Ok(Box::new(streams.into_iter().flatten().map(move |document| {
+        let mut document = document?;
+        if labelled {
+            document.label.get_or_insert_default();
+        }
+        Ok(document)
+    })))
 }
+
+/// Texts of a file that are looked through for a label before the first is given.
+pub const LOOK_AHEAD: usize = 100_000;
 
 fn document(text: String) -> Document {
-    Document { text, truth: None }
-}
-
-/// Lines of a file with their numbers, counted from 1.
-fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String)>> + use<>> {
-    let file = File::open(path).at(path, "open")?;
-    let path = path.to_owned();
-    let mut reader = BufReader::with_capacity(1 << 18, file);
-    let mut number = 0;
-    Ok(std::iter::from_fn(move || {
-        let mut bytes = Vec::new();
-        match reader.read_until(b'\n', &mut bytes) {
-            Err(error) => return Some(Err(Error::io(&path, "read", error))),
-            Ok(0) => return None,
-            Ok(_) => {}
-        }
-        number += 1;
-        Some(String::from_utf8(bytes).map(|line| (number, line)).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            Error::file(&path, format!("line {number}, byte {at}"), "not UTF-8", "UTF-8 text")
-                .with_help("convert it first, for example with `iconv -t utf-8`")
-        }))
-    }))
+    Document { text, ..Document::default() }
 }
 
 fn plain(path: &Path, split: Documents) -> Result<DocumentStream> {
@@ -108,74 +114,6 @@ fn plain(path: &Path, split: Documents) -> Result<DocumentStream> {
         }
         (!text.trim().is_empty()).then(|| Ok(document(text.trim_end().to_owned())))
     })))
-}
-
-fn json_lines(path: &Path, column: &str) -> Result<DocumentStream> {
-    let (path, column) = (path.to_owned(), column.to_owned());
-    Ok(Box::new(lines(&path.clone())?.filter_map(move |line| {
-        let (number, line) = match line {
-            Ok(line) => line,
-            Err(error) => return Some(Err(error)),
-        };
-        if line.trim().is_empty() {
-            return None;
-        }
-        let value: serde_json::Value = match serde_json::from_str(&line) {
-            Ok(value) => value,
-            Err(error) => {
-                let field = format!("line {number}");
-                return Some(Err(Error::file(&path, field, error, "a JSON object")));
-            }
-        };
-        Some(if let Some(text) = value.get(&column).and_then(serde_json::Value::as_str) {
-            Ok(document(text.to_owned()))
-        } else {
-            let keys = value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>());
-            Err(Error::file(
-                &path,
-                format!("line {number}"),
-                format!("an object with {}", keys.unwrap_or_default().join(", ")),
-                format!("a text under `{column}`"),
-            )
-            .with_help("name the field that holds the text with --column"))
-        })
-    })))
-}
-
-fn comma_separated(path: &Path, column: &str) -> Result<DocumentStream> {
-    let file = File::open(path).at(path, "open")?;
-    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(BufReader::new(file));
-    let path = path.to_owned();
-    let broken = move |error: csv::Error| {
-        let line = error.position().map_or(0, csv::Position::line);
-        Error::file(&path, format!("line {line}"), error, "CSV in UTF-8")
-    };
-    let headers = reader.headers().map_err(&broken)?.clone();
-    let Some(at) = headers.iter().position(|header| header == column) else {
-        return Err(no_column(column, headers.iter()));
-    };
-    Ok(Box::new(reader.into_records().map(move |record| {
-        let record = record.map_err(&broken)?;
-        Ok(document(record.get(at).unwrap_or_default().to_owned()))
-    })))
-}
-
-fn parquet(path: &Path, column: &str) -> Result<DocumentStream> {
-    let groups = Table::read_groups(path, Some(&[column]))
-        .map_err(|error| error.with_help("name the column that holds the text with --column"))?;
-    let column = column.to_owned();
-    Ok(Box::new(groups.flat_map(move |group| {
-        let texts = group.and_then(|group| group.texts(&column).map(<[String]>::to_vec));
-        match texts {
-            Ok(texts) => texts.into_iter().map(|text| Ok(document(text))).collect(),
-            Err(error) => vec![Err(error)],
-        }
-    })))
-}
-
-fn no_column<'a>(column: &str, names: impl Iterator<Item = &'a str>) -> Error {
-    let near = nearest(column, names);
-    Error::setting("column", format!("`{column}`"), format!("one of {}", near.join(", ")))
 }
 
 #[cfg(test)]
@@ -212,6 +150,36 @@ mod tests {
         let lines = b"{\"text\":\"a\"}\n\n{\"label\":1,\"text\":\"b\\n\"}\n";
         assert_eq!(good("a.jsonl", lines, Documents::Line), ["a", "b\n"]);
         assert_eq!(good("a.csv", b"id,text\n1,\"x, y\"\n2,z\n", Documents::Line), ["x, y", "z"]);
+        assert_eq!(good("a.jsonl", b"{\"prompt\":\"a\"}\n", Documents::Line), ["a"]);
+        assert_eq!(good("a.json", b"{\"x\":[\"a\",\"b\"]}", Documents::Line), ["a", "b"]);
+    }
+
+    #[test]
+    fn labels_are_kept_and_given_to_all_or_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            write_bytes(&path, bytes).expect("writes");
+            path
+        };
+        let json = write("a.json", br#"{"x": ["one"], "y": ["two"]}"#);
+        let plain = write("a.txt", b"three\n");
+        let labels = |files: &[PathBuf]| -> Vec<Option<String>> {
+            let all = documents(files, "text", Documents::Line).expect("opens");
+            all.map(|document| document.expect("a document").label).collect()
+        };
+        let some = |label: &str| Some(label.to_owned());
+        assert_eq!(labels(std::slice::from_ref(&plain)), [None]);
+        assert_eq!(labels(&[plain, json]), [some(""), some("x"), some("y")]);
+
+        let mixed = write("b.jsonl", b"{\"text\":\"a\"}\n{\"text\":\"b\",\"label\":\"x\"}\n");
+        assert_eq!(labels(&[mixed]), [some(""), some("x")]);
+        let mut late = "{\"text\":\"a\"}\n".repeat(LOOK_AHEAD);
+        late += "{\"text\":\"b\",\"label\":\"x\"}\n";
+        let late = write("late.jsonl", late.as_bytes());
+        let mut all = documents(&[late], "text", Documents::Line).expect("opens");
+        let error = all.find_map(Result::err).expect("is refused").to_string();
+        assert!(error.contains("line 100001"), "{error}");
     }
 
     #[test]

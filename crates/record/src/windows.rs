@@ -1,5 +1,6 @@
 //! Windows of tokens over documents, each token with its row of the sample table.
 
+use nissl_core::labelled_text::LABEL_FIELD;
 use nissl_core::network::{TokenSpan, Tokenizer};
 use nissl_core::{Column, Error, Result, Table};
 
@@ -71,6 +72,9 @@ impl Windows {
                 .with("position", Column::U32(positions))
                 .with("token_id", Column::U32(ids))
                 .with("token", Column::Text(names));
+            if let Some(label) = &document.label {
+                table = table.with(LABEL_FIELD, Column::Text(vec![label.clone(); rows.len()]));
+            }
             if let Some(truth) = &document.truth {
                 table = with_truth(table, &chosen, truth)?;
             }
@@ -172,7 +176,7 @@ mod tests {
     }
 
     fn text(text: &str) -> Document {
-        Document { text: text.to_owned(), truth: None }
+        Document { text: text.to_owned(), ..Document::default() }
     }
 
     fn recorded(windows: &[Window]) -> (String, Vec<u32>) {
@@ -218,13 +222,26 @@ mod tests {
             .with("end", Column::U32(vec![3, 6]))
             .with("token", Column::Text(vec!["red".into(), "is".into()]))
             .with("truth.colour", Column::Bool(vec![true, false]));
-        let document = Document { text: "red is".to_owned(), truth: Some(truth) };
+        let document =
+            Document { text: "red is".to_owned(), truth: Some(truth), ..Document::default() };
         let windows = Windows { context: 20, stride: 20, keep_special: false };
         let windows = windows.cut(&Letters, 0, &document).expect("cuts");
         let table = &windows[0].table;
         let colour = table.bools("truth.colour").expect("carried over");
         assert_eq!(colour, [true, true, true, false, false, false]);
         assert_eq!(table.texts("token").expect("its own")[0], "r");
+    }
+
+    #[test]
+    fn every_token_has_the_label_of_its_text() {
+        let windows = Windows { context: 5, stride: 3, keep_special: false };
+        let document = Document { label: Some("pets".to_owned()), ..text("abcdefgh") };
+        for window in windows.cut(&Letters, 0, &document).expect("cuts") {
+            let labels = window.table.texts("label").expect("a column").to_vec();
+            assert_eq!(labels, vec!["pets"; window.rows.len()]);
+        }
+        let unlabelled = windows.cut(&Letters, 0, &text("ab")).expect("cuts");
+        assert!(unlabelled[0].table.get("label").is_none());
     }
 
     #[test]

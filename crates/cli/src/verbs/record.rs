@@ -20,13 +20,16 @@ use crate::{Context, Global};
 pub(crate) struct Record {
     /// A folder with a checkpoint, or hub:owner/name[@revision]
     model: String,
-    /// Texts the network reads: .txt, .jsonl, .csv, .parquet; several may follow
+    /// Texts the network reads: .txt, .json, .jsonl, .csv, .parquet; several may follow
     #[arg(long, value_name = "FILE", num_args = 1..)]
     text: Vec<PathBuf>,
     /// A folder that `nissl world language` wrote; its truth goes into the sample table
     #[arg(long, value_name = "FOLDER")]
     world: Option<PathBuf>,
-    /// The column of .jsonl, .csv and .parquet that holds the text
+    /// The field of .json, .jsonl, .csv and .parquet that holds the text; `prompt` is taken too
+    ///
+    /// A field `label` becomes a column of the sample table. A .json file may also be
+    /// {"label": ["sentence", …]}.
     #[arg(long, default_value = "text", value_name = "NAME")]
     column: String,
     /// Where plain text is cut into documents
