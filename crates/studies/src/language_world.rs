@@ -36,7 +36,7 @@ fn run(setting: &Setting<'_>) -> Result<Findings> {
              stories and scored on the rest.",
         ))
         .with(concept_table(&compared));
-    Ok(Findings { bars, sections: vec![section] })
+    Ok(Findings { bars, sections: vec![section], skipped: vec![] })
 }
 
 fn bars(compared: &[Compared]) -> Bars {

@@ -30,8 +30,17 @@ pub struct Setting<'a> {
     pub seed: u64,
     /// An empty folder for artefacts.
     pub folder: &'a Path,
+    /// Where real files lie that parts of studies use; those parts are skipped without it.
+    pub data: Option<&'a Path>,
     /// How far it is, and whether to stop.
     pub progress: &'a Progress,
+}
+
+impl Setting<'_> {
+    /// The folder `name` of the real files, or `None` where it is not there.
+    pub fn data(&self, name: &str) -> Option<std::path::PathBuf> {
+        self.data.map(|data| data.join(name)).filter(|folder| folder.is_dir())
+    }
 }
 
 /// What a study found.
@@ -41,6 +50,8 @@ pub struct Findings {
     pub bars: Bars,
     /// What else is worth seeing.
     pub sections: Vec<Section>,
+    /// The parts that could not be done, and what they need.
+    pub skipped: Vec<String>,
 }
 
 /// The outcome of a study, as `--json` prints it.
@@ -52,6 +63,8 @@ pub struct Outcome {
     pub verdict: &'static str,
     /// The bars.
     pub bars: Vec<BarOutcome>,
+    /// The parts that could not be done, and what they need.
+    pub skipped: Vec<String>,
     /// How long it took.
     pub seconds: f64,
     /// The seed it was run with.
@@ -81,13 +94,17 @@ impl Outcome {
 }
 
 impl Study {
-    /// Runs the study; its artefacts, `report.html` and `report.json` go into `folder`.
+    /// Runs the study; its artefacts, `report.html` and `report.json` go into the setting's folder.
     ///
     /// # Errors
     /// Whatever keeps the study from being run; a missed bar is no error.
-    pub fn execute(&self, seed: u64, folder: &Path, progress: &Progress) -> Result<Outcome> {
+    pub fn execute(&self, setting: &Setting<'_>) -> Result<Outcome> {
+        let &Setting { seed, folder, .. } = setting;
         let begun = Instant::now();
-        let findings = (self.run)(&Setting { seed, folder, progress })?;
+        let mut findings = (self.run)(setting)?;
+        for skipped in &findings.skipped {
+            findings.sections.push(Section::new("Not done").says(skipped.as_str()));
+        }
         let seconds = begun.elapsed().as_secs_f64();
         let report = folder.join("report.html");
         let bars = findings.bars.bars.iter().map(|bar| BarOutcome {
@@ -101,6 +118,7 @@ impl Study {
             study: self.name.to_owned(),
             verdict: if verdict.pass { "pass" } else { "fail" },
             bars: bars.collect(),
+            skipped: findings.skipped.clone(),
             seconds,
             seed,
             report: report.display().to_string(),

@@ -1,10 +1,10 @@
 //! `nissl study list|run NAME`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nissl_core::Result;
-use nissl_studies::study;
+use nissl_studies::study::{self, Setting};
 
 use super::report::{self, Folder};
 use crate::Context;
@@ -29,6 +29,9 @@ enum Action {
         /// Where its artefacts and report go [default: nissl-studies/NAME]
         #[arg(short, long, value_name = "FOLDER")]
         out: Option<PathBuf>,
+        /// Where real files lie that some parts use [default: ../shared/data, where it is]
+        #[arg(long, value_name = "FOLDER")]
+        data: Option<PathBuf>,
     },
 }
 
@@ -38,7 +41,7 @@ pub(crate) fn run(args: &Study, context: &Context<'_>) -> Result<ExitCode> {
             list(context)?;
             Ok(ExitCode::SUCCESS)
         }
-        Action::Run { name, out } => execute(name, out.clone(), context),
+        Action::Run { name, out, data } => execute(name, out.clone(), data.as_deref(), context),
     }
 }
 
@@ -62,13 +65,22 @@ fn list(context: &Context<'_>) -> Result<()> {
     Ok(())
 }
 
-fn execute(name: &str, out: Option<PathBuf>, context: &Context<'_>) -> Result<ExitCode> {
+fn execute(
+    name: &str,
+    out: Option<PathBuf>,
+    data: Option<&Path>,
+    context: &Context<'_>,
+) -> Result<ExitCode> {
     let study = study::find(name)?;
     let chosen = if out.is_some() { Folder::Named } else { Folder::Usual };
     let out = out.unwrap_or_else(|| PathBuf::from("nissl-studies").join(study.name));
     let unfinished =
         report::begin(&out, chosen, &serde_json::json!({ "study": study.name }), context)?;
-    let outcome = study.execute(context.global.seed, &out, context.progress)?;
+    let usual = Path::new("../shared/data");
+    let data = data.or_else(|| usual.is_dir().then_some(usual));
+    let setting =
+        Setting { seed: context.global.seed, folder: &out, data, progress: context.progress };
+    let outcome = study.execute(&setting)?;
     unfinished.finish()?;
     if context.printer.is_json() {
         context.printer.json(&outcome)?;
@@ -83,6 +95,9 @@ fn execute(name: &str, out: Option<PathBuf>, context: &Context<'_>) -> Result<Ex
             })
             .collect();
         context.printer.table(&["claim", ">value", "bound", "verdict"], &rows);
+    }
+    for skipped in &outcome.skipped {
+        context.printer.note(&format!("not done: {skipped}"));
     }
     context.printer.note(&format!(
         "{name}: {} in {:.0} s · report: {}",

@@ -36,7 +36,8 @@ pub const SNMF: Study = Study {
 const FOUND: f64 = 0.95;
 
 fn run(setting: &Setting<'_>) -> Result<Findings> {
-    let mut findings = Findings { bars: Bars::new("SNMF on planted features"), sections: vec![] };
+    let bars = Bars::new("SNMF on planted features");
+    let mut findings = Findings { bars, ..Findings::default() };
     let fitted = factors::factors(setting, &mut findings)?;
     hierarchy::hierarchy(setting, &mut findings)?;
     steering::steering(setting, &fitted, &mut findings)?;
