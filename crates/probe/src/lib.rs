@@ -6,10 +6,13 @@
 pub mod ablate;
 mod continuation;
 pub mod detect;
+mod direction;
 mod likelihood;
+pub mod overlap;
 pub mod scores;
 pub mod steer;
 pub mod strength;
 pub mod truth;
 
 pub use continuation::continue_prompt;
+pub use direction::{site_direction, site_directions};

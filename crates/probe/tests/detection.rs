@@ -146,7 +146,7 @@ fn the_log_ratio_is_that_of_the_closed_form() {
         .zip(&network.directions[5])
         .map(|(a, b)| a + b / 2.0)
         .collect();
-    let mut method = Candidates::new("mixed", Site::new(SITE), rows(&[mixed.clone()]));
+    let mut method = Candidates::new("mixed", Site::new(SITE), rows(std::slice::from_ref(&mixed)));
     let concept = ConceptTokens {
         concept: "three".to_owned(),
         activating: vec![TokenSentence::whole(vec![8, 3, 9, 10]), TokenSentence::whole(vec![3])],
@@ -169,7 +169,8 @@ fn the_log_ratio_is_that_of_the_closed_form() {
     let settings = Detect { agreement: Agreement::Pearson, ..quick() };
     let by = &run(&network, &concepts, &[method], &settings).methods[0].concepts[0];
     let of = |word: usize| pearson(&network.directions[word], &mixed);
-    let activating = ([8, 3, 9, 10].map(of).into_iter().fold(f64::MIN, f64::max) + of(3)) / 2.0;
+    let first = [8, 3, 9, 10].map(of).into_iter().fold(f64::MIN, f64::max);
+    let activating = f64::midpoint(first, of(3));
     assert!((by.mean_activating - activating).abs() < 1e-5, "{by:?} {activating}");
     assert!((by.mean_activating - one.mean_activating).abs() > 1e-4, "centring matters here");
 }

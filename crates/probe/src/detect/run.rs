@@ -10,6 +10,7 @@ use nissl_core::{Error, Result, Site};
 
 use super::method::{Candidates, Ready};
 use super::{Rows, Sentences, TokenSentence, difference};
+use crate::direction::site_width;
 use crate::likelihood::values;
 use crate::strength::Sign;
 
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
         for method in methods {
             widest = widest.max(method.directions.nrows());
             for part in &method.sites {
-                let width = width(network, &part.site)?;
+                let width = site_width(network, &part.site)?;
                 let most = part.units.iter().max().map_or(0, |&unit| unit + 1);
                 // Units from 0 without a gap are a whole site, so a narrower one is another network's.
                 let whole = most == part.units.len();
@@ -107,7 +108,7 @@ impl<'a> Reader<'a> {
             }
         }
         for site in means {
-            widest = widest.max(width(network, site)?);
+            widest = widest.max(site_width(network, site)?);
             if !sites.contains(site) {
                 sites.push(site.clone());
             }
@@ -198,22 +199,4 @@ impl<'a> Reader<'a> {
         }
         Ok(read)
     }
-}
-
-/// The units of a site of a network.
-fn width(network: &dyn LanguageNetwork, site: &Site) -> Result<usize> {
-    if !network.sites().contains(site) {
-        let near = nissl_core::error::nearest(site.name(), network.sites().iter().map(Site::name));
-        return Err(Error::NoSuchSite {
-            network: network.id().to_owned(),
-            pattern: site.name().to_owned(),
-            help: Some(format!(
-                "the nearest sites are {}; is this the network of the features?",
-                near.join(", ")
-            )),
-        });
-    }
-    network
-        .width(site)
-        .ok_or_else(|| Error::setting("site", site, "a site whose units do not depend on the text"))
 }
