@@ -1,5 +1,6 @@
 //! The nouns of nissl, their stores, sites, taps and shared statistics.
 
+pub mod archive;
 pub mod chat;
 pub mod device;
 pub mod error;

@@ -1,3 +1,4 @@
 //! Networks with named sites, loaded from checkpoints or trained here.
 
+pub mod files;
 pub mod language;

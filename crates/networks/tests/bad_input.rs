@@ -150,12 +150,15 @@ fn what_computes_otherwise_is_refused() {
 }
 
 #[test]
-fn pickles_are_never_read() {
+fn pickles_are_never_run() {
     let folder = copy("gpt2");
-    let pickle = folder.path().join("pytorch_model.bin");
-    std::fs::rename(weights(folder.path()), pickle).expect("renames");
+    std::fs::remove_file(weights(folder.path())).expect("removes");
+    // What a careless reader would run: os.system("touch ran").
+    let program = b"\x80\x02cos\nsystem\nX\x09\0\0\0touch ran\x85R.";
+    write_bytes(&folder.path().join("pytorch_model.bin"), program).expect("writes");
     let text = error_of(folder.path());
     assert!(text.contains("pytorch_model.bin") && text.contains("pickle"), "{text}");
+    assert!(!Path::new("ran").exists());
 }
 
 #[test]

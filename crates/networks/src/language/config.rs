@@ -40,6 +40,11 @@ impl Config {
         Ok(Self { path, prefix: String::new(), fields })
     }
 
+    /// What stands for the description of a checkpoint that has none.
+    pub(crate) fn absent(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), prefix: String::new(), fields: Map::new() }
+    }
+
     /// The error for a field of this file.
     pub(crate) fn wrong(&self, key: &str, found: impl ToString, expected: &str) -> Error {
         Error::file(&self.path, format!("{}{key}", self.prefix), found, expected)

@@ -1,10 +1,12 @@
-//! Language networks: GPT-2, Llama (with Mistral and Qwen2), Gemma 2, GPT-NeoX and BERT, with the
-//! same sites for all, loaded from a folder or the hub, and trained here.
+//! Language networks: GPT-2, Llama (with Mistral and Qwen2), Gemma 2, GPT-NeoX, BERT and state dicts
+//! of TransformerLens, with the same sites for all, loaded from a folder, a file or the hub, and
+//! trained here.
 
 mod attention;
 mod bert;
 mod checkpoint;
 mod config;
+mod described;
 mod family;
 mod gemma2;
 mod generate;
@@ -12,11 +14,13 @@ mod gpt2;
 mod llama;
 mod neox;
 pub mod ngram;
+mod numerals;
 mod ops;
 mod rotary;
 mod source;
 mod tokenizer;
 pub mod training;
+mod transformer_lens;
 
 use std::path::Path;
 
@@ -33,6 +37,7 @@ pub use tokenizer::TextTokenizer;
 
 use checkpoint::Checkpoint;
 use config::Config;
+use described::{Described, TRANSFORMER_LENS, described, tokenizer_of};
 use family::{Family, Form, Input};
 
 /// A language network of any family.
@@ -40,7 +45,7 @@ pub struct Language {
     id: String,
     sites: Vec<Site>,
     device: Device,
-    tokenizer: Result<TextTokenizer, String>,
+    tokenizer: Result<Box<dyn Tokenizer>, String>,
     family: Box<dyn Family>,
 }
 
@@ -66,29 +71,20 @@ impl Language {
         Self::load(&source.folder(hub)?, &source.to_string(), device)
     }
 
-    /// Loads the network in `folder`; `id` names it in messages and provenance.
+    /// Loads the network at `path`, a folder or a file of weights; `id` names it in messages and
+    /// provenance.
     ///
-    /// On a device with autodiff gradients flow through the network.
+    /// A file without `config.json` beside it must be a state dict in TransformerLens's naming; without
+    /// `tokenizer.json` such a network reads the numbers of its tokens (`3 5 113`). On a device with
+    /// autodiff gradients flow through the network.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn load(folder: &Path, id: &str, device: &Device) -> Result<Self> {
-        if !folder.is_dir() {
-            return Err(Error::NotAnArtefact {
-                path: folder.display().to_string(),
-                expected: "network".to_owned(),
-                found: "nothing is there".to_owned(),
-                help: Some("a hub id is written `hub:owner/name`".to_owned()),
-            });
-        }
-        let config = Config::read(folder)?;
-        let family = family_of(&config)?;
-        let family = family(&config, Checkpoint::open(folder, device)?)?;
-        let tokenizer = if folder.join("tokenizer.json").exists() {
-            Ok(TextTokenizer::read(folder, config.end_token())?)
-        } else {
-            Err(folder.display().to_string())
-        };
+    pub fn load(path: &Path, id: &str, device: &Device) -> Result<Self> {
+        let Described { folder, config, architecture } = described(path)?;
+        let family = family_of(&config, &architecture)?;
+        let family = family(&config, Checkpoint::open(path, device)?)?;
+        let tokenizer = tokenizer_of(&folder, &config, &architecture, family.shape().vocabulary)?;
         Ok(Self::new(id, tokenizer, family, device))
     }
 
@@ -99,16 +95,17 @@ impl Language {
     pub fn embedded(parts: Embedded, device: &Device) -> Result<Self> {
         let config = Config::parse(format!("{}/config.json", parts.name), parts.config)?;
         let weights = format!("{}/model.safetensors", parts.name);
-        let family =
-            family_of(&config)?(&config, Checkpoint::in_memory(&weights, parts.weights, device)?)?;
+        let architecture = config.text_or("model_type", "absent")?.to_owned();
+        let checkpoint = Checkpoint::in_memory(&weights, parts.weights, device)?;
+        let family = family_of(&config, &architecture)?(&config, checkpoint)?;
         let path = format!("{}/tokenizer.json", parts.name);
         let tokenizer = TextTokenizer::parse(path, parts.tokenizer.to_vec(), config.end_token())?;
-        Ok(Self::new(parts.name, Ok(tokenizer), family, device))
+        Ok(Self::new(parts.name, Ok(Box::new(tokenizer)), family, device))
     }
 
     fn new(
         id: &str,
-        tokenizer: Result<TextTokenizer, String>,
+        tokenizer: Result<Box<dyn Tokenizer>, String>,
         family: Box<dyn Family>,
         device: &Device,
     ) -> Self {
@@ -225,7 +222,7 @@ impl LanguageNetwork for Language {
 
     fn tokenizer(&self) -> Result<&dyn Tokenizer> {
         match &self.tokenizer {
-            Ok(tokenizer) => Ok(tokenizer),
+            Ok(tokenizer) => Ok(tokenizer.as_ref()),
             Err(folder) => Err(Error::file(folder, "tokenizer.json", "absent", "a tokenizer")
                 .with_help("save the network with its fast tokenizer")),
         }
@@ -268,11 +265,13 @@ const FAMILIES: &[(&str, Load)] = &[
     ("qwen2", |config, from| Ok(Box::new(llama::Llama::load(config, from)?))),
     ("gemma2", |config, from| Ok(Box::new(gemma2::Gemma2::load(config, from)?))),
     ("gpt_neox", |config, from| Ok(Box::new(neox::NeoX::load(config, from)?))),
+    (TRANSFORMER_LENS, |config, from| {
+        Ok(Box::new(transformer_lens::TransformerLens::load(config, from)?))
+    }),
     ("bert", |config, from| Ok(Box::new(bert::Bert::load(config, from)?))),
 ];
 
-fn family_of(config: &Config) -> Result<Load> {
-    let name = config.text_or("model_type", "absent")?;
+fn family_of(config: &Config, name: &str) -> Result<Load> {
     FAMILIES.iter().find(|(known, _)| *known == name).map(|(_, load)| *load).ok_or_else(|| {
         let known: Vec<_> = FAMILIES.iter().map(|(known, _)| *known).collect();
         config.wrong("model_type", name, &format!("one of {}", known.join(", ")))

@@ -1,4 +1,4 @@
-//! Where a network comes from: a local folder, or the hub through its usual cache.
+//! Where a network comes from: a local folder or file, or the hub through its usual cache.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use nissl_core::{Error, Result};
 use serde_json::Value;
 
-/// A folder, or a repository of the hub: `folder`, `owner/name`, `hub:owner/name@revision`.
+/// A folder or file, or a repository of the hub: `folder`, `owner/name`, `hub:owner/name@revision`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A folder with `config.json` and weights.
+    /// A folder with `config.json` and weights, or a file of weights.
     Folder(PathBuf),
     /// A repository of the hub.
     Hub {
@@ -128,21 +128,30 @@ impl Source {
     fn download(&self, repo: &ApiRepo) -> Result<PathBuf> {
         let get = |file: &str| repo.get(file).map_err(|error| self.failed(file, &error));
         let config = get("config.json")?;
-        // Only a repository in shards has an index; only some have a tokenizer in one file.
-        match repo.get("model.safetensors.index.json") {
-            Ok(index) => {
-                for file in shards(&index) {
-                    get(&file)?;
-                }
-            }
-            Err(_no_index) => {
-                get("model.safetensors")?;
-            }
-        }
+        self.download_weights(repo)?;
+        // Only some have a tokenizer in one file.
         if let Err(error) = repo.get("tokenizer.json") {
             tracing::info!("{self} has no tokenizer.json: {error}");
         }
         Ok(config.parent().map(PathBuf::from).unwrap_or_default())
+    }
+
+    /// Only a repository in shards has an index, and only old ones have no safetensors.
+    fn download_weights(&self, repo: &ApiRepo) -> Result<()> {
+        let mut first = None;
+        for single in ["model.safetensors", "pytorch_model.bin"] {
+            if let Ok(index) = repo.get(&format!("{single}.index.json")) {
+                for file in shards(&index) {
+                    repo.get(&file).map_err(|error| self.failed(&file, &error))?;
+                }
+                return Ok(());
+            }
+            match repo.get(single) {
+                Ok(_) => return Ok(()),
+                Err(error) => first = first.or_else(|| Some(self.failed(single, &error))),
+            }
+        }
+        first.map_or(Ok(()), Err)
     }
 
     fn failed(&self, file: &str, error: &ApiError) -> Error {

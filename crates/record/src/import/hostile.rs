@@ -254,8 +254,11 @@ fn lies_of_npz_are_named() {
     packed[entry + 10] = 8;
     assert!(trial.refusal(&packed, &Import::default()).contains("compressed"));
     let mut longer = one.clone();
-    longer[entry + 24..entry + 28].copy_from_slice(&u32::MAX.to_le_bytes());
+    longer[entry + 24..entry + 28].copy_from_slice(&(u32::MAX - 1).to_le_bytes());
     assert!(trial.refusal(&longer, &Import::default()).contains("inside the file"));
+    // The mark of a long size, without one.
+    longer[entry + 24..entry + 28].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(trial.refusal(&longer, &Import::default()).contains("sizes it promises"));
     let mut elsewhere = one;
     elsewhere[entry + 42] = 3;
     assert!(trial.refusal(&elsewhere, &Import::default()).contains("directory"));

@@ -12,11 +12,12 @@ use nissl_core::network::Tokenizer;
 use nissl_core::store::{Input, MANIFEST, write_bytes};
 use nissl_core::{Error, Result};
 
-use super::super::checkpoint::{Checkpoint, INDEX, SINGLE};
+use super::super::checkpoint::Checkpoint;
 use super::super::config::Config;
 use super::super::gpt2::Gpt2;
 use super::super::tokenizer::TextTokenizer;
 use super::{Architecture, TrainLanguage};
+use crate::files::NAMES;
 
 /// What a checkpoint says of its tokenizer and of conversations; it is copied as it is.
 const BESIDE: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", "chat_template.json"];
@@ -52,10 +53,10 @@ impl Base {
             return Err(config.wrong("vocab_size", network.shape.vocabulary, &expected));
         }
         // An artefact's manifest holds the checksums of its weights; a foreign folder has none.
-        let known = [MANIFEST, SINGLE, INDEX].map(|name| folder.join(name));
-        let input = match known.iter().find(|path| path.exists()) {
+        let mut known = [MANIFEST].iter().chain(&NAMES).map(|name| folder.join(name));
+        let input = match known.find(|path| path.exists()) {
             Some(path) if path.ends_with(MANIFEST) => Input::of(folder)?,
-            Some(path) => Input::of(path)?,
+            Some(path) => Input::of(&path)?,
             None => Input::of(folder)?,
         };
         let folder = folder.to_owned();

@@ -1,0 +1,171 @@
+//! Tensors in files: safetensors and PyTorch's zip archives, mapped and read in part.
+//!
+//! Both give the same thing: names, types, shapes, and numbers at some stride in the file. Nothing in
+//! a file is executed.
+
+mod element;
+mod folder;
+mod pickle;
+mod safetensors;
+mod torch;
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use nissl_core::error::IoContext;
+use nissl_core::{Error, Result};
+use nissl_kernels::Mapped;
+
+pub use element::Element;
+pub(crate) use folder::{Files, NAMES};
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The type of its numbers.
+    pub element: Element,
+    /// Its sizes along each axis.
+    pub shape: Vec<usize>,
+    /// How many numbers lie between neighbours along each axis.
+    pub strides: Vec<usize>,
+    /// The byte of the file at which its first number begins.
+    pub starts: usize,
+}
+
+/// A file of named tensors, mapped into memory.
+///
+/// Memory: the names; numbers are read from the map as they are asked for.
+pub struct TensorFile {
+    path: PathBuf,
+    bytes: Bytes,
+    tensors: BTreeMap<String, Stored>,
+}
+
+enum Bytes {
+    Mapped(Mapped),
+    Static(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapped) => mapped,
+            Self::Static(bytes) => bytes,
+        }
+    }
+}
+
+impl TensorFile {
+    /// Opens a file of either format, told apart by its first bytes.
+    ///
+    /// Of a PyTorch archive that wraps its tensors (`state_dict`, `model_state_dict` or `model`) the
+    /// wrapped ones are given; nested names are joined with dots.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is damaged, or whose pickle is a program rather than data.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::of(path.to_owned(), Bytes::Mapped(Mapped::open(path).at(path, "open")?))
+    }
+
+    /// Reads the file whose bytes are in memory; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn in_memory(name: &str, bytes: &'static [u8]) -> Result<Self> {
+        Self::of(PathBuf::from(name), Bytes::Static(bytes))
+    }
+
+    fn of(path: PathBuf, bytes: Bytes) -> Result<Self> {
+        let tensors = if bytes.starts_with(b"PK") {
+            torch::tensors(&path, &bytes)?
+        } else if is_bare_pickle(&bytes) {
+            return Err(Error::file(&path, "format", "a bare pickle", "a zip archive of PyTorch")
+                .with_help("files of PyTorch before 1.6 are not read; load and save it again with a newer `torch.save`"));
+        } else {
+            safetensors::tensors(&path, &bytes)?
+        };
+        Ok(Self { path, bytes, tensors })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its tensors by name, sorted.
+    pub fn tensors(&self) -> &BTreeMap<String, Stored> {
+        &self.tensors
+    }
+
+    /// All numbers of a tensor, the last axis fastest, as f32.
+    ///
+    /// # Errors
+    /// No such tensor, or numbers that f32 cannot stand for.
+    pub fn f32s(&self, name: &str) -> Result<Vec<f32>> {
+        let stored = self.tensors.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.tensors.keys().take(5).collect();
+            let found = format!("absent among {} ({known:?} …)", self.tensors.len());
+            Error::file(&self.path, name, found, "a tensor of this file")
+        })?;
+        self.all(stored).ok_or_else(|| {
+            Error::file(&self.path, name, format!("of type {}", stored.element), "real numbers")
+        })
+    }
+
+    /// All numbers of a tensor; `None` where its type has none.
+    pub(crate) fn all(&self, stored: &Stored) -> Option<Vec<f32>> {
+        stored.element.size()?;
+        let mut out = vec![0.0; stored.shape.iter().product()];
+        // From the first axis on which the rest is one run.
+        let mut run = 1;
+        let mut axes = stored.shape.len();
+        while axes > 0 && (stored.strides[axes - 1] == run || stored.shape[axes - 1] == 1) {
+            run *= stored.shape[axes - 1];
+            axes -= 1;
+        }
+        if run == 0 || out.is_empty() {
+            return Some(out);
+        }
+        let mut index = vec![0; axes];
+        for run in out.chunks_mut(run) {
+            let from = index.iter().zip(&stored.strides).map(|(i, stride)| i * stride).sum();
+            self.run(stored, from, run);
+            for axis in (0..axes).rev() {
+                index[axis] += 1;
+                if index[axis] < stored.shape[axis] {
+                    break;
+                }
+                index[axis] = 0;
+            }
+        }
+        Some(out)
+    }
+
+    /// Neighbouring numbers from the `from`th after the tensor's first.
+    pub(crate) fn run(&self, stored: &Stored, from: usize, out: &mut [f32]) {
+        let size = stored.element.size().unwrap_or(0);
+        let starts = stored.starts + from * size;
+        stored.element.decode(&self.bytes[starts..starts + out.len() * size], out);
+    }
+}
+
+impl std::fmt::Debug for TensorFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TensorFile")
+            .field("path", &self.path)
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a file begins as a pickle of protocol 2 to 5, which no safetensors header does: its length
+/// would be beyond all bounds, or its text no object.
+fn is_bare_pickle(bytes: &[u8]) -> bool {
+    bytes.len() > 2
+        && bytes[0] == 0x80
+        && (2..=5).contains(&bytes[1])
+        && bytes.get(8) != Some(&b'{')
+}
