@@ -76,7 +76,7 @@ pub fn decompose(
     let mut next_held_out = split.held_out.iter().copied().peekable();
     for block in recording.blocks(block_rows(&dictionary)) {
         if progress.interrupted() {
-            let kept = writer.suspend()?;
+            let kept = writer.suspend();
             return Err(Error::Interrupted { done: format!("{kept} samples") });
         }
         let block = block?;

@@ -294,13 +294,12 @@ impl FeaturesWriter {
         self.manifest.write(&self.folder)
     }
 
-    /// Ends an interrupted run: what was pushed is committed and can be continued.
+    /// Ends an interrupted run and gives the samples committed, from which it can be continued.
     ///
-    /// # Errors
-    /// A failed file operation.
-    pub fn suspend(mut self) -> Result<u64> {
-        self.commit()?;
-        Ok(self.committed())
+    /// What has not filled a shard is dropped: shards then end where those of a run that was never
+    /// stopped end, and the bytes are the same.
+    pub fn suspend(self) -> u64 {
+        self.committed()
     }
 
     /// Writes the last shard and the table of features, and marks the features complete.

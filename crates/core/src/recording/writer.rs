@@ -174,12 +174,14 @@ impl RecordingWriter {
         if sent { Ok(()) } else { self.join().map(|_manifest| ()) }
     }
 
-    /// Ends an interrupted run: what was pushed is committed and can be resumed.
+    /// Ends an interrupted run and gives the samples committed, from which it can be resumed.
+    ///
+    /// What has not filled a shard is dropped: shards then end where those of a run that was never
+    /// stopped end, and the bytes are the same.
     ///
     /// # Errors
     /// A failed file operation.
     pub fn suspend(mut self) -> Result<u64> {
-        self.commit()?;
         let manifest = self.join()?;
         Ok(manifest.shards.iter().map(|shard| shard.rows).sum())
     }
