@@ -30,6 +30,25 @@ pub struct Score {
 /// # Errors
 /// Scores on disk with other columns, or a failed file operation.
 pub fn set_scores(features: &Features, scorers: &[&str], scores: &[Score]) -> Result<()> {
+    write(features, scores, |_, scorer| scorers.contains(&scorer))
+}
+
+/// Replaces the rows of the same feature and scorer as one of `scores`, and keeps all others.
+///
+/// # Errors
+/// Scores on disk with other columns, or a failed file operation.
+pub fn add_scores(features: &Features, scores: &[Score]) -> Result<()> {
+    write(features, scores, |feature, scorer| {
+        scores.iter().any(|score| score.feature == feature && score.scorer == scorer)
+    })
+}
+
+/// Writes `scores` in the place of the rows that are `replaced`, given their feature and scorer.
+fn write(
+    features: &Features,
+    scores: &[Score],
+    replaced: impl Fn(u32, &str) -> bool,
+) -> Result<()> {
     fn column<T>(scores: &[Score], of: impl Fn(&Score) -> T) -> Vec<T> {
         scores.iter().map(of).collect()
     }
@@ -43,9 +62,9 @@ pub fn set_scores(features: &Features, scorers: &[&str], scores: &[Score]) -> Re
         .with("baseline", Column::F64(column(scores, |s| s.baseline)))
         .with("config", Column::Text(column(scores, |s| s.config.clone())));
     if let Some(before) = features.annotation(Annotation::Scores)? {
-        let names = before.texts("scorer")?;
+        let (numbers, names) = (before.u32s("feature")?, before.texts("scorer")?);
         let others: Vec<usize> =
-            (0..names.len()).filter(|&row| !scorers.contains(&names[row].as_str())).collect();
+            (0..names.len()).filter(|&row| !replaced(numbers[row], &names[row])).collect();
         let mut merged = before.take(&others);
         merged.append(table)?;
         table = merged;

@@ -12,6 +12,7 @@
 //! Memory: the dictionaries twice, one batch of activity, and two numbers for each direction and
 //! sentence of one concept.
 
+mod file;
 mod found;
 mod method;
 mod run;
@@ -27,6 +28,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::file::read_sentences;
 pub use self::found::{
     AREA, ConceptDetection, Detected, LEAST_MEAN, LOG_RATIO, MethodDetection, log_ratio,
 };
