@@ -4,6 +4,7 @@
 //! flags and files, and [`decompose`] runs one from a recording to features on disk.
 
 mod activity;
+pub mod hierarchy;
 pub mod kmeans;
 pub mod neurons;
 pub mod nmf;
@@ -15,6 +16,7 @@ mod subspace;
 use nissl_core::features::Decompose;
 use serde::{Deserialize, Serialize};
 
+pub use hierarchy::Hierarchy;
 pub use kmeans::Kmeans;
 pub use neurons::Neurons;
 pub use nmf::Nmf;

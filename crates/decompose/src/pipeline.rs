@@ -5,12 +5,12 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView2};
 use nissl_core::features::{Dictionary, ExplainedVariance, Features, FeaturesPlan, FeaturesWriter};
 use nissl_core::recording::require_finite;
-use nissl_core::split::held_out;
+use nissl_core::split::{Split, held_out};
 use nissl_core::store::{Existing, Provenance};
 use nissl_core::{Error, Progress, Recording, Result};
 use serde::Serialize;
 
-use crate::Method;
+use crate::{Method, hierarchy};
 
 /// What a run needs beside its method.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,10 +64,36 @@ pub fn decompose(
         .map_err(|error| Error::setting("method", error, "settings that JSON can hold"))?;
     let mut plan = FeaturesPlan::new(recording.unit_table().clone(), tag, provenance);
     plan.recording = Some(recording.input()?);
-    let mut writer = FeaturesWriter::create(out, &plan, existing, || {
-        method.method().fit(recording, &split.fit, progress)
-    })?;
+    let fit = || method.method().fit(recording, &split.fit, progress);
+    let run = Run { recording, split: &split, plan: &plan, existing, progress };
+    if let Method::Snmf(snmf) = &method
+        && !snmf.recursion.levels.is_empty()
+    {
+        let features = match hierarchy::finest(out, &run)? {
+            Some(features) => features,
+            None => encode(FeaturesWriter::create(out, &plan, existing, fit)?, &run)?,
+        };
+        hierarchy::write(snmf, &features, &run)?;
+        return Ok(features);
+    }
+    encode(FeaturesWriter::create(out, &plan, existing, fit)?, &run)
+}
 
+/// What every dictionary of a run is written with.
+pub(crate) struct Run<'a> {
+    pub(crate) recording: &'a Recording,
+    pub(crate) split: &'a Split,
+    pub(crate) plan: &'a FeaturesPlan,
+    pub(crate) existing: Existing,
+    pub(crate) progress: &'a Progress,
+}
+
+/// Encodes every sample by the dictionary of `writer`, measures what it explains, and finishes.
+///
+/// # Errors
+/// Activity that cannot be read or encoded, an interruption, or a failed file operation.
+pub(crate) fn encode(mut writer: FeaturesWriter, run: &Run<'_>) -> Result<Features> {
+    let &Run { recording, split, progress, .. } = run;
     let dictionary = writer.dictionary().clone();
     let done = writer.committed() as usize;
     let mut fit = Explained::new(recording.units());

@@ -25,6 +25,7 @@ pub use initial::Initial;
 pub use sparsity::Sparsity;
 
 use crate::activity::Activity;
+use crate::hierarchy::Recursion;
 
 /// Hyperparameters of semi-nonnegative matrix factorisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
@@ -57,6 +58,9 @@ pub struct Snmf {
     /// Activity up to this size is held in memory, else read anew in each iteration (MiB)
     #[arg(long = "memory", value_name = "MIB", default_value_t = Snmf::default().memory_mib)]
     pub memory_mib: usize,
+    /// Coarser levels made of these features
+    #[command(flatten)]
+    pub recursion: Recursion,
     /// The seed of every draw; set by the run
     #[arg(skip)]
     pub seed: u64,
@@ -74,6 +78,7 @@ impl Default for Snmf {
             initial: Initial::Mixed,
             ridge: 1e-6,
             memory_mib: 2048,
+            recursion: Recursion::default(),
             seed: 42,
         }
     }
@@ -102,6 +107,7 @@ impl Decompose for Snmf {
         if !(self.ridge > 0.0 && self.ridge.is_finite()) {
             return Err(Error::setting("ridge", self.ridge, "above 0"));
         }
+        self.recursion.validate(self.k)?;
         self.sparsity.validate()
     }
 

@@ -37,7 +37,10 @@ impl Sparsity {
     }
 
     /// The number of units kept of `units`: exactly `⌈p · units⌉`.
-    pub(super) fn units(self, units: usize) -> Result<usize> {
+    ///
+    /// # Errors
+    /// More units than there are.
+    pub fn units(self, units: usize) -> Result<usize> {
         match self {
             // The product may exceed a whole number by rounding alone: 0.07 · 100 = 7.000…1.
             Self::Fraction(p) => Ok(((p * units as f64 - 1e-9).ceil() as usize).clamp(1, units)),
