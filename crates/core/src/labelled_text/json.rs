@@ -96,8 +96,7 @@ impl Reader<'_> {
     /// The line of the next value.
     fn line(&mut self) -> usize {
         self.peek();
-        let passed = &self.text.as_bytes()[self.counted..self.at];
-        self.line += passed.iter().filter(|&&byte| byte == b'\n').count();
+        self.line += self.text[self.counted..self.at].matches('\n').count();
         self.counted = self.at;
         self.line
     }
