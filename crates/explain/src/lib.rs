@@ -1,4 +1,5 @@
-//! From features to words without a language model's help: examples, logit lens, composition, names.
+//! From features and neurons to words without a language model's help: examples, logit lens, LM head,
+//! composition, names.
 //!
 //! Every step reads nouns of the core and writes a table beside the features; [`all`] takes them in
 //! order.
@@ -6,6 +7,7 @@
 mod all;
 pub mod composition;
 pub mod examples;
+pub mod lm_head;
 pub mod logit_lens;
 pub mod name;
 

@@ -2,4 +2,3 @@
 
 pub mod files;
 pub mod language;
-pub mod weights;

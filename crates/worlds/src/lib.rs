@@ -2,3 +2,4 @@
 
 pub mod language;
 pub mod planted;
+pub mod planted_head;

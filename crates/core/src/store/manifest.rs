@@ -33,6 +33,8 @@ pub enum Kind {
     Report,
     /// Planted data with its truth.
     World,
+    /// Units of a network, each read through its head.
+    HeadMap,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Network => "network",
             Self::Report => "report",
             Self::World => "world",
+            Self::HeadMap => "headmap",
         }
     }
 }

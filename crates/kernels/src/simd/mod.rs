@@ -7,7 +7,6 @@
     reason = "only code inlined into the caller is compiled for the caller's instruction set"
 )]
 
-pub(crate) mod factors;
 pub(crate) mod logits;
 mod math;
 pub(crate) mod pointwise;

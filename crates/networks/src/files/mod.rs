@@ -18,7 +18,7 @@ use nissl_core::{Error, Result};
 use nissl_kernels::Mapped;
 
 pub use element::Element;
-pub(crate) use folder::{Files, NAMES, Place};
+pub(crate) use folder::{Files, NAMES};
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

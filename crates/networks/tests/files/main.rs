@@ -5,4 +5,3 @@ mod common;
 mod hostile;
 mod lens;
 mod torch;
-mod weights;
