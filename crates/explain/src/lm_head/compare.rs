@@ -10,7 +10,7 @@
 //! Left out: the noise null changes no head, though training may have.
 //! Memory: a block of units three times, and their logits over a tile of tokens.
 
-use nissl_core::network::{Part, ResidualWeights};
+use nissl_core::network::ResidualWeights;
 use nissl_core::seed::rng;
 use nissl_core::{Error, Progress, Result};
 use nissl_kernels::gemm::{MatRef, matmul};
@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::LmHead;
+use super::comparison::{Changed, Comparison, LayerComparison, Likeness};
 use super::projection::{Block, Projection};
 
 /// Hyperparameters of a comparison.
@@ -36,74 +37,6 @@ impl Default for Compare {
     fn default() -> Self {
         Self { changed: 20 }
     }
-}
-
-/// How alike two maps are, over some units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Likeness {
-    /// Share of units with the same first token, 0 to 1.
-    pub same_first: f64,
-    /// Mean Jaccard index of the first five tokens, 0 to 1.
-    pub jaccard: f64,
-    /// Mean Jensen-Shannon divergence in nats, 0 to log 2.
-    pub divergence: f64,
-}
-
-/// One part of one layer, compared.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LayerComparison {
-    /// The layer.
-    pub layer: u32,
-    /// The part.
-    pub part: Part,
-    /// The units compared.
-    pub units: u64,
-    /// Root mean square of the change of a weight.
-    pub change: f64,
-    /// The checkpoints.
-    pub observed: Likeness,
-    /// The first checkpoint's units against other units of the second.
-    pub permuted: Likeness,
-    /// The first checkpoint against itself with noise of the size `change`.
-    pub noise: Likeness,
-}
-
-/// A unit whose first token changed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Changed {
-    /// The layer.
-    pub layer: u32,
-    /// The part.
-    pub part: Part,
-    /// The unit.
-    pub unit: u32,
-    /// Its first token before.
-    pub before: u32,
-    /// Its first token after.
-    pub after: u32,
-    /// Jensen-Shannon divergence in nats.
-    pub divergence: f64,
-}
-
-/// Two checkpoints, compared.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// By layer and part.
-    pub layers: Vec<LayerComparison>,
-    /// Over all units.
-    pub units: u64,
-    /// The checkpoints, over all units.
-    pub observed: Likeness,
-    /// Units against others, over all.
-    pub permuted: Likeness,
-    /// The first checkpoint against itself with noise, over all.
-    pub noise: Likeness,
-    /// Units whose first token changed, the greatest divergence first.
-    pub changed: Vec<Changed>,
-    /// The number of units whose first token changed.
-    pub changed_units: u64,
-    /// Units left out because one of their vectors is not finite.
-    pub not_finite: u64,
 }
 
 /// Tokens whose overlap is told.
@@ -189,21 +122,6 @@ pub fn compare(
         all.divide(found.units);
     }
     Ok(found)
-}
-
-impl Likeness {
-    fn add(&mut self, other: &Self) {
-        self.same_first += other.same_first;
-        self.jaccard += other.jaccard;
-        self.divergence += other.divergence;
-    }
-
-    fn divide(&mut self, units: u64) {
-        let units = units as f64;
-        self.same_first /= units;
-        self.jaccard /= units;
-        self.divergence /= units;
-    }
 }
 
 fn fits(what: &str, before: usize, after: usize) -> Result<()> {

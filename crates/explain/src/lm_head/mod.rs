@@ -15,6 +15,7 @@
 
 mod agreement;
 mod compare;
+mod comparison;
 mod coverage;
 mod decode;
 mod explanations;
@@ -35,7 +36,8 @@ mod vocabulary;
 mod warning;
 
 pub use agreement::{Class, class_for, classify};
-pub use compare::{Changed, Compare, Comparison, LayerComparison, Likeness, compare};
+pub use compare::{Compare, compare};
+pub use comparison::{Changed, Comparison, LayerComparison, Likeness};
 pub use coverage::{CommonToken, Coverage, LayerCoverage, TAUS, coverage};
 pub use decode::decode;
 pub use explanations::{FAMILY_METHOD, explain};
