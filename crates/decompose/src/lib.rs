@@ -4,6 +4,7 @@
 //! flags and files, and [`decompose`] runs one from a recording to features on disk.
 
 mod activity;
+pub mod diff_means;
 pub mod hierarchy;
 pub mod kmeans;
 pub mod neurons;
@@ -14,8 +15,10 @@ pub mod snmf;
 mod subspace;
 
 use nissl_core::features::Decompose;
+use nissl_core::{Recording, Result, Table};
 use serde::{Deserialize, Serialize};
 
+pub use diff_means::DiffMeans;
 pub use hierarchy::Hierarchy;
 pub use kmeans::Kmeans;
 pub use neurons::Neurons;
@@ -39,6 +42,8 @@ pub enum Method {
     Nmf(Nmf),
     /// Sparse signed groups of units with non-negative coefficients (Shafran et al. 2025)
     Snmf(Snmf),
+    /// A direction for each label: the difference of means, a supervised baseline
+    DiffMeans(DiffMeans),
 }
 
 impl Method {
@@ -50,6 +55,18 @@ impl Method {
             Self::Kmeans(method) => method,
             Self::Nmf(method) => method,
             Self::Snmf(method) => method,
+            Self::DiffMeans(method) => method,
+        }
+    }
+
+    /// What the method tells of each feature besides its direction, found in the samples `rows`.
+    ///
+    /// # Errors
+    /// As in the fit.
+    pub(crate) fn columns(&self, recording: &Recording, rows: &[usize]) -> Result<Option<Table>> {
+        match self {
+            Self::DiffMeans(method) => method.columns(recording, rows).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -57,7 +74,7 @@ impl Method {
     #[must_use]
     pub fn seeded(mut self, seed: u64) -> Self {
         match &mut self {
-            Self::Neurons(_) => {}
+            Self::Neurons(_) | Self::DiffMeans(_) => {}
             Self::Pca(method) => method.seed = seed,
             Self::Kmeans(method) => method.seed = seed,
             Self::Nmf(method) => method.seed = seed,
@@ -91,6 +108,7 @@ mod tests {
             Method::Kmeans(Kmeans::default()),
             Method::Nmf(Nmf::default()),
             Method::Snmf(Snmf::default()),
+            Method::DiffMeans(DiffMeans::default()),
         ] {
             method.method().validate().expect("valid");
             let tag = serde_json::to_value(&method).expect("writes")["method"].clone();

@@ -76,7 +76,11 @@ pub fn decompose(
         hierarchy::write(snmf, &features, &run)?;
         return Ok(features);
     }
-    encode(FeaturesWriter::create(out, &plan, existing, fit)?, &run)
+    let mut features = encode(FeaturesWriter::create(out, &plan, existing, fit)?, &run)?;
+    if let Some(columns) = method.columns(recording, &split.fit)? {
+        features.set_columns(&columns)?;
+    }
+    Ok(features)
 }
 
 /// What every dictionary of a run is written with.
