@@ -7,8 +7,12 @@
     reason = "only code inlined into the caller is compiled for the caller's instruction set"
 )]
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 pub(crate) mod logits;
 mod math;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pieces;
 pub(crate) mod pointwise;
 pub(crate) mod rows;
 

@@ -4,9 +4,14 @@
 //! pass over tiles of `U`. The largest logits and their order are those of products in double
 //! precision; the sums are within the error of single precision.
 //!
+//! On processors with a matrix unit for bfloat16 (AMX) numbers are split into two bfloat16 pieces, of
+//! which three products make one; where rows or tokens come from a bfloat16 file their second pieces
+//! are zero and left out. Elsewhere products are in single precision.
+//!
 //! Memory: the rows twice, and one tile of 256 tokens; never rows × tokens.
 
-mod row;
+mod engine;
+mod group;
 mod scores;
 mod shortlist;
 #[cfg(test)]
@@ -16,29 +21,24 @@ pub use scores::{RowScan, Signs, Softmax};
 
 use rayon::prelude::*;
 
-use crate::{
-    gemm::{Into, MatRef, Threads, product},
-    simd::logits,
-};
-use row::{Row, Run};
-use shortlist::Exact;
+use crate::simd::logits::{self, LANES};
+use engine::{Engine, ROWS};
+use group::{Group, Run};
 
 /// Tokens that are worked on at once.
 const TILE: usize = 256;
-/// Rows that one task works on.
-const CHUNK: usize = 256;
 
 /// Reads rows through a vocabulary, tile after tile of tokens.
 ///
 /// Tiles pushed one after the other give the same bytes in whatever sizes they come, and on any
-/// number of threads.
+/// number of threads. A token with NaN or an infinity leaves no row a score. Long tiles are faster, since every push computes the largest logits exactly.
 #[derive(Clone, Debug)]
 pub struct LogitScan {
     /// `[row, width]`
     rows: Vec<f32>,
     width: usize,
-    norms: Vec<f64>,
-    states: Vec<Row>,
+    groups: Vec<Group>,
+    engine: Engine,
     /// `[token, width]`, fewer than a tile of them
     pending: Vec<f32>,
     /// Number of the first pending token, or of the next one
@@ -47,6 +47,8 @@ pub struct LogitScan {
     beyond: u32,
     /// Largest norm of a token so far
     longest: f64,
+    /// Whether a token was not finite
+    broken: bool,
     count: u64,
 }
 
@@ -57,21 +59,24 @@ impl LogitScan {
     ///
     /// When `width` is zero or `rows` does not consist of whole rows.
     pub fn new(rows: &[f32], width: usize, top: usize, signs: Signs) -> Self {
-        assert!(
-            width > 0 && rows.len().is_multiple_of(width),
-            "{} numbers, {width} a row",
-            rows.len()
-        );
-        let norms: Vec<f64> = rows.par_chunks(width).map(|w| logits::dot(w, w).sqrt()).collect();
+        Self::on(None, rows, width, top, signs)
+    }
+
+    /// As [`LogitScan::new`], with an engine or the best there is.
+    fn on(engine: Option<Engine>, rows: &[f32], width: usize, top: usize, signs: Signs) -> Self {
+        let whole = width > 0 && rows.len().is_multiple_of(width);
+        assert!(whole, "{} numbers are not whole rows of {width}", rows.len());
+        let norms = norms(rows, width);
         Self {
             rows: rows.to_vec(),
             width,
-            states: vec![Row::new(top, signs); norms.len()],
-            norms,
+            groups: norms.chunks(LANES).map(|norms| Group::new(norms, top, signs)).collect(),
+            engine: engine.unwrap_or_else(|| Engine::new(rows, width, &norms)),
             pending: Vec::new(),
             next: 0,
             beyond: 0,
             longest: 0.0,
+            broken: false,
             count: 0,
         }
     }
@@ -93,82 +98,95 @@ impl LogitScan {
             self.next = first;
         }
         let mut rest = tokens;
-        while !rest.is_empty() {
-            let missing = TILE * width - self.pending.len();
-            if self.pending.is_empty() && rest.len() >= missing {
-                let (tile, after) = rest.split_at(missing);
-                self.scan(tile);
-                rest = after;
-            } else {
-                let (more, after) = rest.split_at(missing.min(rest.len()));
-                self.pending.extend_from_slice(more);
-                rest = after;
-                if self.pending.len() == TILE * width {
-                    self.flush();
-                }
+        if !self.pending.is_empty() {
+            let missing = (TILE * width - self.pending.len()).min(rest.len());
+            let (more, after) = rest.split_at(missing);
+            self.pending.extend_from_slice(more);
+            rest = after;
+            if self.pending.len() == TILE * width {
+                self.flush();
             }
         }
+        let (whole, part) = rest.split_at(rest.len() / width / TILE * TILE * width);
+        self.scan(whole);
+        self.pending.extend_from_slice(part);
     }
 
     /// Scores of all rows, in their order.
     pub fn finish(mut self) -> Vec<RowScan> {
         self.flush();
-        let count = self.count;
-        self.states.into_iter().map(|state| state.finish(count)).collect()
+        let (count, broken) = (self.count, self.broken);
+        self.groups.into_iter().flat_map(|group| group.finish(count, broken)).collect()
     }
 
     /// Scans the pending tokens.
     fn flush(&mut self) {
-        if !self.pending.is_empty() {
-            let mut tile = std::mem::take(&mut self.pending);
-            self.scan(&tile);
-            tile.clear();
-            self.pending = tile;
-        }
+        let mut tile = std::mem::take(&mut self.pending);
+        self.scan(&tile);
+        tile.clear();
+        self.pending = tile;
     }
 
-    /// Scans a tile of at most [`TILE`] tokens, the first of which has the number `self.next`.
-    fn scan(&mut self, tile: &[f32]) {
-        let (width, first) = (self.width, self.next);
-        let count = tile.len() / width;
-        let lengths: Vec<f64> = tile.par_chunks(width).map(|u| logits::dot(u, u).sqrt()).collect();
+    /// Scans tokens, the first of which has the number `self.next`.
+    fn scan(&mut self, tokens: &[f32]) {
+        if tokens.is_empty() {
+            return;
+        }
+        let first = self.next;
+        for tile in tokens.chunks(TILE * self.width) {
+            self.scan_tile(tile, tokens, first);
+        }
+        // The tokens are about to go away.
+        let (width, error) = (self.width, self.error());
+        let rows = self.rows.par_chunks(LANES * width);
+        self.groups.par_iter_mut().zip(rows).for_each(|(group, rows)| {
+            group.settle(error, &|lane, token| exact(rows, lane, tokens, token - first, width));
+        });
+    }
+
+    /// Scans a tile out of `tokens`, which begin with the number `first`.
+    fn scan_tile(&mut self, tile: &[f32], tokens: &[f32], first: u32) {
+        let width = self.width;
+        let lengths = norms(tile, width);
+        self.broken |= lengths.iter().any(|length| !length.is_finite());
+        if self.broken {
+            return;
+        }
         self.longest = lengths.iter().fold(self.longest, |longest, x| longest.max(*x));
         if self.count == 0 {
             self.expect(tile, &lengths);
         }
-        let (rows, norms, longest) = (&self.rows, &self.norms, self.longest);
-        let (latest, error) = (first >= self.beyond, relative_error(width));
-        self.states.par_chunks_mut(CHUNK).enumerate().for_each_init(
-            || vec![0.0; CHUNK * TILE],
-            |strip, (chunk, states)| {
-                let begin = chunk * CHUNK;
-                let rows = &rows[begin * width..(begin + states.len()) * width];
-                let strip = &mut strip[..states.len() * count];
-                product(
-                    MatRef::row_major(rows, states.len(), width),
-                    MatRef::row_major(tile, count, width).transposed(),
-                    strip,
-                    count,
-                    Into::Overwrite,
-                    Threads::One,
-                );
-                let parts = states.iter_mut().zip(&norms[begin..]).zip(rows.chunks(width));
-                for (((state, norm), row), logits) in parts.zip(strip.chunks(count)) {
-                    let logit = |token: u32| {
-                        let place = (token - first) as usize * width;
-                        // Zero has one sign.
-                        logits::dot(row, &tile[place..place + width]) as f32 + 0.0
-                    };
-                    let slack = error * norm * longest;
-                    let mut exact = Exact { slack, logit };
-                    state.take(&Run { logits, first, latest }, &mut exact);
-                    state.settle(&mut exact);
-                }
+        self.engine.load(tile, width);
+        let (rows, engine, error) = (&self.rows, &self.engine, self.error());
+        let (from, latest) = (self.next, self.next >= self.beyond);
+        let (count, rows_count) = (lengths.len(), rows.len() / width);
+        let chunk = engine.chunk(rows_count);
+        self.groups.par_chunks_mut(chunk / LANES).enumerate().for_each_init(
+            Vec::new,
+            |scratch, (place, groups)| {
+                let begin = place * chunk;
+                let range = begin..(begin + chunk).min(rows_count);
+                engine.logits(rows, tile, width, range, scratch, |row, logits, stride| {
+                    let groups = groups[(row - begin) / LANES..].iter_mut();
+                    for (half, group) in groups.take(ROWS / LANES).enumerate() {
+                        let logits = &logits[half * LANES..];
+                        let run = Run { logits, stride, first: from, latest };
+                        let rows = &rows[(row + half * LANES) * width..];
+                        group.take(&run, error, &|lane, token| {
+                            exact(rows, lane, tokens, token - first, width)
+                        });
+                    }
+                });
             },
         );
         self.count += count as u64;
-        self.next = first + count as u32;
+        self.next += count as u32;
         self.beyond = self.beyond.max(self.next);
+    }
+
+    /// Largest error of a logit of a row of norm 1 so far.
+    fn error(&self) -> f64 {
+        self.engine.error(self.width) * self.longest
     }
 
     /// Guesses from the first tile where each row's logits will lie.
@@ -184,15 +202,24 @@ impl LogitScan {
         let mean: Vec<f32> = mean.iter().map(|sum| (sum / count) as f32).collect();
         let square = lengths.iter().map(|x| x * x).sum::<f64>() / count;
         let typical = ((square - logits::dot(&mean, &mean)).max(0.0) / width as f64).sqrt();
-        let rows = self.rows.par_chunks(width).zip(&self.norms);
-        self.states.par_iter_mut().zip(rows).for_each(|(state, (row, norm))| {
-            state.expect(logits::dot(row, &mean), typical * norm);
+        let rows = self.rows.par_chunks(LANES * width);
+        self.groups.par_iter_mut().zip(rows).for_each(|(group, rows)| {
+            for (lane, row) in rows.chunks(width).enumerate() {
+                group.expect(lane, logits::dot(row, &mean), typical);
+            }
         });
     }
 }
 
-/// Largest error of a logit, relative to the norms of its row and its token.
-fn relative_error(width: usize) -> f64 {
-    // Each of `width` sums is rounded, and the logit that is compared once more.
-    (width + 2) as f64 * f64::from(f32::EPSILON)
+/// Euclidean norm of each row of `x` `[row, width]`; not finite where a number is not.
+fn norms(x: &[f32], width: usize) -> Vec<f64> {
+    x.par_chunks(width).map(|x| logits::dot(x, x).sqrt()).collect()
+}
+
+/// The logit of one of `rows` and one of `tokens`, rounded once.
+fn exact(rows: &[f32], row: usize, tokens: &[f32], token: u32, width: usize) -> f32 {
+    let of = |place: usize| place * width..(place + 1) * width;
+    let (row, token) = (&rows[of(row)], &tokens[of(token as usize)]);
+    // Zero has one sign.
+    logits::dot(row, token) as f32 + 0.0
 }
