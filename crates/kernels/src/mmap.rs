@@ -4,7 +4,15 @@
     reason = "a map can be invalidated from outside, which no type can rule out"
 )]
 
-use std::{fs::File, io, ops::Deref, path::Path};
+use std::{
+    fs::File,
+    io,
+    ops::{Deref, Range},
+    path::Path,
+};
+
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 /// A file's bytes, read from disk as they are touched.
 ///
@@ -24,6 +32,26 @@ impl Mapped {
         // another is the caller's duty, as said above.
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Self(Some(map)))
+    }
+
+    /// Lets go of the memory behind a range of bytes that was read and is not needed soon.
+    ///
+    /// The bytes stay as they are: touched again, they are read from the file once more. Does nothing
+    /// where the system has no such call.
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Some(map) = &self.0
+            && range.start < range.end
+            && range.end <= map.len()
+        {
+            // SAFETY: dropping pages of a read-only map of a file changes none of its bytes, since
+            // nothing was written to them.
+            let answer = unsafe {
+                map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+            // A hint that was refused costs memory and nothing else.
+            drop(answer);
+        }
     }
 }
 
@@ -52,6 +80,18 @@ mod tests {
             )
             .expect("written");
             assert_eq!(&*Mapped::open(&path).expect("mapped"), content);
+        }
+    }
+
+    #[test]
+    fn what_was_released_is_read_again() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let content: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        std::io::Write::write_all(&mut file.as_file(), &content).expect("written");
+        let map = Mapped::open(file.path()).expect("mapped");
+        for range in [0..100_000, 5000..60_000, 7..7, 0..200_000] {
+            map.release(range);
+            assert_eq!(&*map, content);
         }
     }
 
