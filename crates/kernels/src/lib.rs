@@ -4,6 +4,7 @@
 //! CPU; both are differentiable, the latter by backward passes of its own.
 
 pub mod convert;
+pub mod factors;
 mod flex;
 pub mod gemm;
 pub mod mmap;

@@ -2,3 +2,4 @@
 
 pub mod files;
 pub mod language;
+pub mod weights;

@@ -12,8 +12,11 @@
 //! Memory: `[k, sample]` coefficients, five `[k, unit]` matrices and the activity up to the bound,
 //! else two tiles.
 
+mod accelerated;
 mod factorise;
+mod features;
 mod initial;
+mod multiplicative;
 mod sparsity;
 mod winners;
 
@@ -21,6 +24,7 @@ use nissl_core::features::{Decompose, Dictionary, Encoding, Warning};
 use nissl_core::{Error, Progress, Recording, Result};
 use serde::{Deserialize, Serialize};
 
+pub use factorise::Solver;
 pub use initial::Initial;
 pub use sparsity::Sparsity;
 
@@ -52,6 +56,9 @@ pub struct Snmf {
     /// Where a restart begins
     #[arg(long, value_enum, default_value_t)]
     pub initial: Initial,
+    /// How the factors are moved
+    #[arg(long, value_enum, default_value_t)]
+    pub solver: Solver,
     /// Added to the diagonal of GᵀG, above 0 (λ)
     #[arg(long, default_value_t = Snmf::default().ridge)]
     pub ridge: f64,
@@ -76,6 +83,7 @@ impl Default for Snmf {
             tolerance: 1e-6,
             restarts: 4,
             initial: Initial::Mixed,
+            solver: Solver::Multiplicative,
             ridge: 1e-6,
             memory_mib: 2048,
             recursion: Recursion::default(),
@@ -121,6 +129,30 @@ impl Decompose for Snmf {
     }
 }
 
+/// One restart, with the time it took. The time is no part of the dictionary, whose bytes are the same
+/// from run to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// What was found; `loss` holds the loss after each iteration.
+    pub dictionary: Dictionary,
+    /// Seconds from the first step to the end of each iteration, as many as losses.
+    pub seconds: Vec<f64>,
+}
+
+impl Fit {
+    /// The lowest loss that was reached by each moment: `[seconds, loss]` after each iteration.
+    pub fn curve(&self) -> Vec<[f64; 2]> {
+        let mut lowest = f64::INFINITY;
+        let points = self.seconds.iter().zip(&self.dictionary.loss);
+        points
+            .map(|(&seconds, &loss)| {
+                lowest = lowest.min(f64::from(loss));
+                [seconds, lowest]
+            })
+            .collect()
+    }
+}
+
 /// The restart of lowest loss.
 pub(crate) fn best(mut runs: Vec<Dictionary>) -> Dictionary {
     let losses = runs.first().map(|run| run.restarts.clone()).unwrap_or_default();
@@ -140,9 +172,23 @@ impl Snmf {
         rows: &[usize],
         progress: &Progress,
     ) -> Result<Vec<Dictionary>> {
+        let fits = self.fit_timed(recording, rows, progress)?;
+        Ok(fits.into_iter().map(|fit| fit.dictionary).collect())
+    }
+
+    /// As [`Self::fit_restarts`], with the seconds that each iteration took beside its loss.
+    ///
+    /// # Errors
+    /// As [`Decompose::fit`].
+    pub fn fit_timed(
+        &self,
+        recording: &Recording,
+        rows: &[usize],
+        progress: &Progress,
+    ) -> Result<Vec<Fit>> {
         self.validate()?;
         let activity = Activity::read(recording, rows, self.memory_mib, progress)?;
-        self.fit_activity(&activity, progress)
+        self.fit_activity_timed(&activity, progress)
     }
 
     /// As [`Self::fit_restarts`], of activity that was read before.
@@ -151,6 +197,11 @@ impl Snmf {
         activity: &Activity<'_>,
         progress: &Progress,
     ) -> Result<Vec<Dictionary>> {
+        let fits = self.fit_activity_timed(activity, progress)?;
+        Ok(fits.into_iter().map(|fit| fit.dictionary).collect())
+    }
+
+    fn fit_activity_timed(&self, activity: &Activity<'_>, progress: &Progress) -> Result<Vec<Fit>> {
         activity.require_enough(self.k)?;
         let kept = self.sparsity.units(activity.units())?;
         let mut runs = Vec::with_capacity(self.restarts);
@@ -171,7 +222,7 @@ impl Snmf {
                     let iterations = self.iterations;
                     dictionary.warnings.push(Warning::NotConverged { iterations });
                 }
-                dictionary
+                Fit { dictionary, seconds: run.seconds }
             })
             .collect())
     }

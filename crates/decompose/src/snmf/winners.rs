@@ -1,6 +1,8 @@
 //! Winner-take-all, and products with what it leaves.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use nissl_core::features::product_into;
+use nissl_kernels::factors::weighted_rows;
 use rayon::prelude::*;
 
 /// The units that each feature keeps, ascending, with their values.
@@ -16,10 +18,29 @@ impl Winners {
         Self { kept, units: vec![0; features * kept], values: vec![0.0; features * kept] }
     }
 
+    /// Units kept in each feature.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// For each unit the features that keep it, each with the place of its value.
+    pub(super) fn by_unit(&self, units: usize) -> Vec<Vec<(usize, usize)>> {
+        let mut by_unit = vec![Vec::new(); units];
+        for (place, &unit) in self.units.iter().enumerate() {
+            by_unit[unit as usize].push((place / self.kept, place));
+        }
+        by_unit
+    }
+
+    /// Changes one value; that in the dense features is the caller's.
+    pub(super) fn set(&mut self, place: usize, value: f32) {
+        self.values[place] = value;
+    }
+
     /// Whether summing the kept units' rows is faster than a dense product over all `units`.
     ///
     /// Measured: a dense product does about twelve times the work in the same time.
-    pub(super) fn are_few(&self, units: usize) -> bool {
+    fn are_few(&self, units: usize) -> bool {
         self.kept * 12 < units
     }
 
@@ -33,22 +54,22 @@ impl Winners {
             .zip(self.values.par_chunks_mut(kept))
             .for_each_init(
                 || Vec::with_capacity(width),
-                |order: &mut Vec<u32>, ((mut row, units), values)| {
+                |order: &mut Vec<u64>, ((mut row, units), values)| {
                     order.clear();
-                    order.extend(0..width as u32);
+                    // One number for each unit: the larger magnitude first, then the lower unit.
+                    order.extend(row.iter().zip(0u64..).map(|(value, unit)| {
+                        (u64::from(u32::MAX - value.abs().to_bits()) << 32) | unit
+                    }));
                     if kept < width {
-                        order.select_nth_unstable_by(kept - 1, |&a, &b| {
-                            let size = |unit: u32| row[unit as usize].abs();
-                            size(b).total_cmp(&size(a)).then(a.cmp(&b))
-                        });
+                        order.select_nth_unstable(kept - 1);
                         order.truncate(kept);
-                        order.sort_unstable();
                     }
-                    for ((unit, value), &winner) in
-                        units.iter_mut().zip(values.iter_mut()).zip(&*order)
-                    {
-                        *unit = winner;
-                        *value = row[winner as usize];
+                    for (unit, &winner) in units.iter_mut().zip(&*order) {
+                        *unit = winner as u32;
+                    }
+                    units.sort_unstable();
+                    for (&unit, value) in units.iter().zip(values.iter_mut()) {
+                        *value = row[unit as usize];
                     }
                     row.fill(0.0);
                     for (&unit, &value) in units.iter().zip(values.iter()) {
@@ -85,35 +106,26 @@ impl Winners {
         );
     }
 
-    /// Inner products of features and samples `[feature, sample]` of a tile `[unit, sample]`:
-    /// sums of the rows of the kept units.
-    pub(super) fn correlate(&self, tile: ArrayView2<'_, f32>, out: &mut [f32]) {
-        /// Samples summed at once: the sums stay in registers.
-        const LANES: usize = 64;
+    /// Inner products `[feature, sample]` of the dense `features` and a tile `[unit, sample]`; where
+    /// few units are kept, sums of their rows alone.
+    pub(super) fn correlate(
+        &self,
+        features: ArrayView2<'_, f32>,
+        tile: ArrayView2<'_, f32>,
+        out: &mut [f32],
+    ) {
         let samples = tile.ncols();
+        if !self.are_few(tile.nrows()) {
+            let shape = (features.nrows(), samples);
+            let out = ArrayViewMut2::from_shape(shape, out).expect("cut to size");
+            product_into(out, features, tile);
+            return;
+        }
         let flat = tile.to_slice().expect("tiles have contiguous rows");
         let rows = self.units.par_chunks(self.kept).zip(self.values.par_chunks(self.kept));
-        out.par_chunks_mut(samples).zip(rows).for_each(|(out, (units, values))| {
-            for (number, out) in out.chunks_mut(LANES).enumerate() {
-                let first = number * LANES;
-                let width = out.len();
-                let mut sums = [0f32; LANES];
-                for (&unit, &value) in units.iter().zip(values) {
-                    let begin = unit as usize * samples + first;
-                    let line = &flat[begin..begin + width];
-                    if let Ok(line) = <&[f32; LANES]>::try_from(line) {
-                        for (sum, &x) in sums.iter_mut().zip(line) {
-                            *sum += value * x;
-                        }
-                    } else {
-                        for (sum, &x) in sums.iter_mut().zip(line) {
-                            *sum += value * x;
-                        }
-                    }
-                }
-                out.copy_from_slice(&sums[..width]);
-            }
-        });
+        out.par_chunks_mut(samples)
+            .zip(rows)
+            .for_each(|(out, (units, values))| weighted_rows(flat, units, values, out));
     }
 }
 
@@ -144,7 +156,7 @@ mod tests {
         );
         winners.scale(&[1.0, 2.0, 0.5], &mut features);
         let mut out = vec![0.0; 3 * 150];
-        winners.correlate(tile.view(), &mut out);
+        winners.correlate(features.view(), tile.view(), &mut out);
         let dense = features.dot(&tile);
         assert_eq!(out, dense.iter().copied().collect::<Vec<_>>());
         let mut gram = Array2::zeros((3, 3));

@@ -9,6 +9,7 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
+pub(crate) mod factors;
 pub(crate) mod logits;
 mod math;
 #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ use nissl_core::{Error, Result};
 use nissl_kernels::Mapped;
 
 pub use element::Element;
-pub(crate) use folder::{Files, NAMES};
+pub(crate) use folder::{Files, NAMES, Place};
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,6 +65,11 @@ impl Checkpoint {
         self.files.places.keys().map(String::as_str)
     }
 
+    /// The files.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// The file, or the index of the files.
     pub(crate) fn path(&self) -> &Path {
         &self.files.path

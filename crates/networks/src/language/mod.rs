@@ -5,8 +5,8 @@
 mod attention;
 mod bert;
 mod checkpoint;
-mod config;
-mod described;
+pub(crate) mod config;
+pub(crate) mod described;
 mod family;
 mod gemma2;
 mod generate;
@@ -20,7 +20,7 @@ mod rotary;
 mod source;
 mod tokenizer;
 pub mod training;
-mod transformer_lens;
+pub(crate) mod transformer_lens;
 
 use std::path::Path;
 

@@ -21,6 +21,7 @@ use super::config::Config;
 use super::family::{Family, Form, Input, Shape, pass};
 use super::gpt2::Gpt2;
 use super::ops::{Activation, LayerNorm, Linear, embed};
+use crate::files::Files;
 
 /// A network in this naming.
 #[derive(Clone, Debug)]
@@ -148,15 +149,7 @@ fn shape(from: &Checkpoint) -> Result<Shape> {
     let positions = sizes("pos_embed.W_pos", 2, "learnt positions [position, residual]")?;
     let query = sizes("blocks.0.attn.W_Q", 3, "queries [head, residual, unit]")?;
     let up = sizes("blocks.0.mlp.W_in", 2, "the up projection [residual, neuron]")?;
-    let layers = from
-        .keys()
-        .filter_map(|key| key.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok())
-        .max()
-        .map_or(0, |last| last.saturating_add(1));
-    if layers > 4096 {
-        let found = format!("of block {}", layers - 1);
-        return Err(Error::file(from.path(), "blocks", found, "1 to 4096 layers"));
-    }
+    let layers = layers(from.files())?;
     Ok(Shape {
         layers,
         width: tokens[1],
@@ -168,6 +161,18 @@ fn shape(from: &Checkpoint) -> Result<Shape> {
         context: positions[0],
         form: Form::Sequential,
     })
+}
+
+/// The number of blocks, by the names of the tensors.
+pub(crate) fn layers(files: &Files) -> Result<usize> {
+    let numbers = files
+        .places
+        .keys()
+        .filter_map(|key| key.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok());
+    match numbers.max().map_or(0, |last| last.saturating_add(1)) {
+        layers @ 1..=4096 => Ok(layers),
+        layers => Err(Error::file(&files.path, "blocks", layers, "1 to 4096 layers")),
+    }
 }
 
 /// Which norms there are, by `normalization_type` or by the weights.

@@ -102,7 +102,7 @@ fn what_the_weights_do_not_say_must_be_said() {
 const NUMBERS: u32 = 113;
 
 /// The folder with the published checkpoints, where it is there.
-fn published() -> Option<PathBuf> {
+pub(crate) fn published() -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/data/07-local-interaction-basis");
     folder.is_dir().then_some(folder)

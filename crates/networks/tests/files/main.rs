@@ -5,3 +5,4 @@ mod common;
 mod hostile;
 mod lens;
 mod torch;
+mod weights;
