@@ -13,6 +13,7 @@ pub mod pca;
 mod pipeline;
 pub mod snmf;
 mod subspace;
+pub mod sweep;
 
 use nissl_core::features::Decompose;
 use nissl_core::{Recording, Result, Table};
@@ -26,6 +27,7 @@ pub use nmf::Nmf;
 pub use pca::Pca;
 pub use pipeline::{Options, decompose, explained_variance};
 pub use snmf::Snmf;
+pub use sweep::{Sweep, sweep};
 
 /// The methods of this stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Subcommand)]

@@ -6,3 +6,4 @@ mod hierarchy;
 mod methods;
 mod pipeline;
 mod snmf;
+mod sweep;
