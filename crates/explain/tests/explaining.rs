@@ -1,5 +1,6 @@
 //! Explanations of features whose meaning is planted in a small text.
 
+mod describing;
 #[path = "../../probe/tests/toy/mod.rs"]
 mod toy;
 

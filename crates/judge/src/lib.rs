@@ -10,8 +10,8 @@ mod client;
 mod http;
 mod meter;
 mod scripted;
+pub mod sentences;
 mod settings;
-pub mod text_score;
 
 pub use cache::{Cache, Cached, Replay, question_key};
 pub use client::Client;

@@ -26,10 +26,7 @@ pub(crate) struct Record {
     /// A folder that `nissl world language` wrote; its truth goes into the sample table
     #[arg(long, value_name = "FOLDER")]
     world: Option<PathBuf>,
-    /// The field of .json, .jsonl, .csv and .parquet that holds the text; `prompt` is taken too
-    ///
-    /// A field `label` becomes a column of the sample table. A .json file may also be
-    /// {"label": ["sentence", …]}.
+    /// The field of .json, .jsonl, .csv and .parquet that holds the text, or else `prompt`
     #[arg(long, default_value = "text", value_name = "NAME")]
     column: String,
     /// Where plain text is cut into documents

@@ -106,7 +106,7 @@ pub fn name(examples: &[Example], pushes: Option<Pushes<'_>>, background: &Backg
 }
 
 /// The probability of `hits` or more of `trials` at `chance` each.
-fn tail(trials: usize, hits: usize, chance: f64) -> f64 {
+pub(crate) fn tail(trials: usize, hits: usize, chance: f64) -> f64 {
     if chance <= 0.0 {
         return if hits == 0 { 1.0 } else { 0.0 };
     }

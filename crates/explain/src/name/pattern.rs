@@ -44,7 +44,7 @@ const NAMED: usize = 6;
 const NEAR: usize = 5;
 
 impl Form {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Number,
         Self::Punctuation,
         Self::Ending("ing"),
@@ -54,12 +54,21 @@ impl Form {
         Self::Ending("s"),
     ];
 
-    fn matches(self, token: &str) -> bool {
+    pub(crate) fn matches(self, token: &str) -> bool {
         match self {
             Self::Number => token.chars().any(char::is_numeric),
             Self::Punctuation => !token.is_empty() && !token.chars().any(char::is_alphanumeric),
             // A word as long as its ending, or nearly so, has none.
             Self::Ending(ending) => token.len() > ending.len() + 2 && token.ends_with(ending),
+        }
+    }
+
+    /// The form in words.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Number => "numbers".to_owned(),
+            Self::Punctuation => "punctuation".to_owned(),
+            Self::Ending(ending) => format!("words ending in -{ending}"),
         }
     }
 }
@@ -153,9 +162,7 @@ impl Pattern {
         };
         match self {
             Self::Token(tokens) => list(tokens),
-            Self::Form(Form::Number) => "numbers".to_owned(),
-            Self::Form(Form::Punctuation) => "punctuation".to_owned(),
-            Self::Form(Form::Ending(ending)) => format!("words ending in -{ending}"),
+            Self::Form(form) => form.text(),
             Self::Before { back: 1, tokens } => format!("after {}", list(tokens)),
             Self::Before { tokens, .. } => format!("two tokens after {}", list(tokens)),
             Self::Near(token) => format!("shortly after {token}"),
