@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file for each group.
 
 mod artefact;
+mod chat;
 mod decompose;
 mod demo;
 mod explain;

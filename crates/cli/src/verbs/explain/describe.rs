@@ -96,9 +96,15 @@ pub(super) fn describe(args: &DescribeAll, context: &Context<'_>) -> Result<Exit
     if sources.network.is_some() && usable.network.is_none() {
         if args.side == "output" {
             let found = "no head, or features of a site that does not write into its residual";
-            return Err(Error::setting("model", found, "a network whose tokens these features push"));
+            return Err(Error::setting(
+                "model",
+                found,
+                "a network whose tokens these features push",
+            ));
         }
-        context.printer.note("no output side: the features do not write into this network's residual");
+        context
+            .printer
+            .note("no output side: the features do not write into this network's residual");
     }
     if !args.chat.is_given() {
         if args.inputs.estimate {
@@ -195,9 +201,8 @@ pub(super) fn sentences(args: &WriteAll, context: &Context<'_>) -> Result<ExitCo
     let chosen = numbers(args.inputs.chosen.as_deref(), features.features())?;
     let mut described = describe::read(&features)?;
     // TRASH is no concept; neither is what was not chosen.
-    described.retain(|one| {
-        one.text.is_some() && chosen.binary_search(&(one.feature as usize)).is_ok()
-    });
+    described
+        .retain(|one| one.text.is_some() && chosen.binary_search(&(one.feature as usize)).is_ok());
     if described.is_empty() {
         return Err(Error::file(
             features.path(),
@@ -209,8 +214,7 @@ pub(super) fn sentences(args: &WriteAll, context: &Context<'_>) -> Result<ExitCo
     }
     let (written, missing, by) = if args.chat.is_given() {
         let client = chat::client(&args.chat, context)?;
-        let concepts: Vec<String> =
-            described.iter().filter_map(|one| one.text.clone()).collect();
+        let concepts: Vec<String> = described.iter().filter_map(|one| one.text.clone()).collect();
         if args.inputs.estimate {
             let first = client.estimate(&first_questions(&concepts, &args.settings));
             let each = args.settings.each as u64;
@@ -287,8 +291,7 @@ fn recorded(
     context: &Context<'_>,
 ) -> Result<Vec<Sentences>> {
     let chosen: Vec<usize> = described.iter().map(|one| one.feature as usize).collect();
-    let sources =
-        Sources { features, recording: Some(recording), network: None, chosen: &chosen };
+    let sources = Sources { features, recording: Some(recording), network: None, chosen: &chosen };
     let draw = (args.settings.each, context.global.seed);
     describe::contexts(sources, &Describe::default(), draw, context.progress)
 }

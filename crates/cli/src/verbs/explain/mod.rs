@@ -1,5 +1,6 @@
 //! `nissl explain METHOD …`, one file for each group of methods.
 
+mod describe;
 mod features;
 
 use std::path::{Path, PathBuf};
@@ -30,12 +31,20 @@ enum Kind {
     All(features::All),
     /// The tokens each feature pushes the next token towards, from the weights alone
     LogitLens(features::Lens),
+    /// What links a feature's examples, and the tokens it pushes; by a language model or by rule
+    #[command(name = "describe")]
+    DescribeAll(describe::DescribeAll),
+    /// Sentences about each described feature and about other things, to detect it with
+    #[command(name = "sentences")]
+    WriteAll(describe::WriteAll),
 }
 
 pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {
     match args.kind {
         Kind::All(args) => features::all(&args, context),
         Kind::LogitLens(args) => features::logit_lens(&args, context),
+        Kind::DescribeAll(args) => describe::describe(&args, context),
+        Kind::WriteAll(args) => describe::sentences(&args, context),
     }
 }
 
