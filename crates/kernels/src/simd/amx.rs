@@ -5,10 +5,12 @@
 //! low pieces are zero.
 
 mod kernels;
+mod store;
 
 use std::{arch::asm, marker::PhantomData, sync::LazyLock};
 
 use kernels::Job;
+pub(crate) use store::Store;
 
 /// Rows of the left panel, and columns of the right panel, that are multiplied at once.
 pub(crate) const PANEL: usize = 32;

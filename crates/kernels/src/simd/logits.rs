@@ -38,13 +38,34 @@ dispatch! {
 }
 
 dispatch! {
+    /// Says of each token whether `sign ℓ` reaches `threshold` in any lane.
+    reaching = reaching_body,
+    (logits: &[f32], stride: usize, sign: f32, threshold: &Lanes, out: &mut [bool])
+}
+
+dispatch! {
     /// `Σ a b` in double precision, in which the products are exact.
     dot = dot_body, (a: &[f32], b: &[f32]) -> f64
 }
 
 #[inline(always)]
-fn tokens(logits: &[f32], stride: usize) -> impl Iterator<Item = &Lanes> {
-    logits.chunks(stride).filter_map(|token| token.first_chunk())
+fn reaching_body<const FUSED: bool>(
+    logits: &[f32],
+    stride: usize,
+    sign: f32,
+    threshold: &Lanes,
+    out: &mut [bool],
+) {
+    let threshold = *threshold;
+    for (token, out) in logits.chunks(stride).zip(out) {
+        let Some(token) = token.first_chunk() else { break };
+        let token: Lanes = *token;
+        let mut any = false;
+        for lane in 0..LANES {
+            any |= sign * token[lane] >= threshold[lane];
+        }
+        *out = any;
+    }
 }
 
 #[inline(always)]
@@ -54,10 +75,14 @@ fn spread_body<const FUSED: bool>(
     scale: &Lanes,
     shift: &Lanes,
 ) -> Spread {
+    // Copies stay in registers, where what is borrowed could change with every sum.
+    let (scale, shift) = (*scale, *shift);
     let mut low = [f32::INFINITY; LANES];
     let mut high = [f32::NEG_INFINITY; LANES];
     let [mut one, mut two, mut three, mut four] = [[0.0f32; LANES]; 4];
-    for token in tokens(logits, stride) {
+    for token in logits.chunks(stride) {
+        let Some(token) = token.first_chunk() else { break };
+        let token: Lanes = *token;
         for lane in 0..LANES {
             let logit = token[lane];
             low[lane] = if logit < low[lane] { logit } else { low[lane] };
@@ -90,8 +115,11 @@ fn signed_weights<const FUSED: bool>(
     top: &Lanes,
     below: impl Fn(f32, f32) -> f32,
 ) -> [Lanes; 2] {
+    let top = *top;
     let [mut sum, mut weighted] = [[0.0f32; LANES]; 2];
-    for token in tokens(logits, stride) {
+    for token in logits.chunks(stride) {
+        let Some(token) = token.first_chunk() else { break };
+        let token: Lanes = *token;
         for lane in 0..LANES {
             let x = below(token[lane], top[lane]);
             let weight = math::exp_weight::<FUSED>(x);

@@ -1,7 +1,7 @@
 //! Running scores of sixteen rows side by side, while tokens go by.
 
 use super::{
-    RowScan, Signs, Softmax,
+    RowScan, Signs, Softmax, TILE,
     shortlist::{Exact, Shortlist},
 };
 use crate::simd::logits::{self, LANES, Lanes};
@@ -146,13 +146,13 @@ impl Group {
         let slack = self.norms.map(|norm| norm * error);
         self.plus.raise(&spread.high);
         self.plus.add(logits::weights(run.logits, run.stride, &self.plus.high));
-        offer(&mut self.plus, &spread.high, run, &slack, |logit| logit, exact);
+        offer(&mut self.plus, &spread.high, run, &slack, 1.0, exact);
         if let Some(minus) = &mut self.minus {
             let high = spread.low.map(|low| -low);
             minus.raise(&high);
             minus.add(logits::weights_of_negative(run.logits, run.stride, &minus.high));
             let negative = |lane, token| 0.0 - exact(lane, token);
-            offer(minus, &high, run, &slack, |logit| -logit, &negative);
+            offer(minus, &high, run, &slack, -1.0, &negative);
         }
     }
 
@@ -223,33 +223,35 @@ impl Group {
     }
 }
 
-/// Offers to the lists the logits that could be among their largest; `high` are the largest.
+/// Offers to the lists the logits, times `sign`, that could be among their largest; `high` are the
+/// largest.
 fn offer(
     side: &mut Side,
     high: &Lanes,
     run: &Run<'_>,
     slack: &[f64; LANES],
-    signed: impl Fn(f32) -> f32,
+    sign: f32,
     exact: &impl Fn(usize, u32) -> f32,
 ) {
-    for (lane, list) in side.lists.iter().enumerate() {
-        side.threshold[lane] = list.threshold(slack[lane], run.latest);
+    let Side { lists, threshold, .. } = side;
+    for (lane, list) in lists.iter().enumerate() {
+        threshold[lane] = list.threshold(slack[lane], run.latest);
     }
     // Also false where there is nothing but NaN.
-    if !(0..LANES).any(|lane| high[lane] >= side.threshold[lane]) {
+    if !(0..LANES).any(|lane| high[lane] >= threshold[lane]) {
         return;
     }
-    for (lane, list) in side.lists.iter_mut().enumerate() {
-        let mut threshold = side.threshold[lane];
-        if high[lane] >= threshold {
-            let mut exact = Exact { slack: slack[lane], logit: |token| exact(lane, token) };
-            for (token, logits) in (run.first..).zip(run.logits.chunks(run.stride)) {
-                // Zero has one sign.
-                let logit = signed(logits[lane]) + 0.0;
-                if logit >= threshold {
-                    list.offer(token, logit, &mut exact);
-                    threshold = list.threshold(slack[lane], run.latest);
-                }
+    let mut reaching = [false; TILE];
+    logits::reaching(run.logits, run.stride, sign, threshold, &mut reaching);
+    let tokens = (run.first..).zip(run.logits.chunks(run.stride)).zip(reaching);
+    for ((token, logits), _) in tokens.filter(|(_, reaches)| *reaches) {
+        for (lane, list) in lists.iter_mut().enumerate() {
+            // Zero has one sign.
+            let logit = sign * logits[lane] + 0.0;
+            if logit >= threshold[lane] {
+                let logit_of = |token| exact(lane, token);
+                list.offer(token, logit, &mut Exact { slack: slack[lane], logit: logit_of });
+                threshold[lane] = list.threshold(slack[lane], run.latest);
             }
         }
     }

@@ -8,7 +8,7 @@
 //! which three products make one; where rows or tokens come from a bfloat16 file their second pieces
 //! are zero and left out. Elsewhere products are in single precision.
 //!
-//! Memory: the rows twice, and one tile of 256 tokens; never rows × tokens.
+//! Memory: the rows twice, and one tile of 320 tokens; never rows × tokens.
 
 mod engine;
 mod group;
@@ -16,6 +16,8 @@ mod scores;
 mod shortlist;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use scores::{RowScan, Signs, Softmax};
 
@@ -26,13 +28,13 @@ use engine::{Engine, ROWS};
 use group::{Group, Run};
 
 /// Tokens that are worked on at once.
-const TILE: usize = 256;
+const TILE: usize = 320;
 
 /// Reads rows through a vocabulary, tile after tile of tokens.
 ///
 /// Tiles pushed one after the other give the same bytes in whatever sizes they come, and on any
 /// number of threads. A token with NaN or an infinity leaves no row a score. Long tiles are faster, since every push computes the largest logits exactly.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LogitScan {
     /// `[row, width]`
     rows: Vec<f32>,
@@ -59,19 +61,21 @@ impl LogitScan {
     ///
     /// When `width` is zero or `rows` does not consist of whole rows.
     pub fn new(rows: &[f32], width: usize, top: usize, signs: Signs) -> Self {
-        Self::on(None, rows, width, top, signs)
+        assert!(width > 0, "rows of at least one number");
+        let engine = Engine::new(rows, width, &norms(rows, width));
+        Self::on(engine, rows, width, top, signs)
     }
 
-    /// As [`LogitScan::new`], with an engine or the best there is.
-    fn on(engine: Option<Engine>, rows: &[f32], width: usize, top: usize, signs: Signs) -> Self {
-        let whole = width > 0 && rows.len().is_multiple_of(width);
+    /// As [`LogitScan::new`], with an engine that was chosen.
+    fn on(engine: Engine, rows: &[f32], width: usize, top: usize, signs: Signs) -> Self {
+        let whole = rows.len().is_multiple_of(width);
         assert!(whole, "{} numbers are not whole rows of {width}", rows.len());
         let norms = norms(rows, width);
         Self {
             rows: rows.to_vec(),
             width,
             groups: norms.chunks(LANES).map(|norms| Group::new(norms, top, signs)).collect(),
-            engine: engine.unwrap_or_else(|| Engine::new(rows, width, &norms)),
+            engine,
             pending: Vec::new(),
             next: 0,
             beyond: 0,

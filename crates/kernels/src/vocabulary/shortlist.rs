@@ -43,12 +43,14 @@ impl Shortlist {
         Self { entries: Vec::new(), top, floor: f64::NEG_INFINITY, open: false }
     }
 
-    /// The least logit that can be among the largest, for products within `slack` of the truth.
+    /// The least logit that can be among the largest, for products within `slack` of the truth; NaN
+    /// when none can.
     ///
     /// `latest`: no token with a higher number was seen, so that of equals the old ones stay.
     pub(super) fn threshold(&self, slack: f64, latest: bool) -> f32 {
         if self.top == 0 {
-            return f32::INFINITY;
+            // Nothing reaches it, not even infinity.
+            return f32::NAN;
         }
         let lowest = self.floor - slack;
         let rounded = lowest as f32;

@@ -245,8 +245,13 @@ fn moments_survive_a_large_common_part_and_any_scale() {
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
-    let (width, tokens) = (48, 1000);
-    let (w, u) = (random(700 * width, 1), random(tokens * width, 2));
+    for width in [48, 300] {
+        assert_same_on_any_threads(width);
+    }
+}
+
+fn assert_same_on_any_threads(width: usize) {
+    let (w, u) = (random(700 * width, 1), random(1000 * width, 2));
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| scan(&w, &u, width, 10, Signs::Both, 300))
@@ -268,6 +273,76 @@ fn a_negated_scan_is_that_of_the_negated_row() {
     assert!((plus.mean() - minus.mean()).abs() < 1e-9);
 }
 
+/// The nearest numbers that bfloat16 has, or the numbers as they are.
+fn stored(x: Vec<f32>, half: bool) -> Vec<f32> {
+    if half { x.into_iter().map(|x| half::bf16::from_f32(x).to_f32()).collect() } else { x }
+}
+
+#[test]
+fn logits_are_within_the_error_that_the_engine_tells() {
+    for (width, count, halves) in [
+        (31, 45, [false, false]),
+        (1064, 320, [false, false]),
+        (2100, 60, [false, true]),
+        (1500, 33, [true, false]),
+        (2500, 70, [true, true]),
+        (700, 320, [true, true]),
+    ] {
+        let w = stored(random(100 * width, 1), halves[0]);
+        let u = stored(random(count * width, 2), halves[1]);
+        let (rows, tokens) = (norms(&w, width), norms(&u, width));
+        for mut engine in [Engine::Plain, Engine::fastest(&w, width, &rows)] {
+            engine.load(&u, width);
+            let allowed = engine.error(width);
+            let mut worst = 0.0f64;
+            let mut seen = 0;
+            engine.logits(&w, &u, width, 0..100, &mut Vec::new(), |first, logits, stride| {
+                for (token, logits) in logits.chunks(stride).enumerate() {
+                    for (row, logit) in (first..100.min(first + ROWS)).zip(logits) {
+                        let place = |row: usize| row * width..(row + 1) * width;
+                        let exact = logits::dot(&w[place(row)], &u[place(token)]);
+                        let error = (f64::from(*logit) - exact).abs();
+                        worst = worst.max(error / rows[row] / tokens[token]);
+                        seen += 1;
+                    }
+                }
+            });
+            assert_eq!(seen, 100 * count);
+            assert!(worst < allowed, "{worst} where {allowed} was told");
+            let usual = 1e-7 + 3e-5 / (width as f64).sqrt();
+            assert!(worst < usual, "{worst} at a width of {width}");
+        }
+    }
+}
+
+#[test]
+fn either_engine_gives_the_same_lists_from_tiles_of_any_size() {
+    for (width, halves) in [(77, [false, false]), (1100, [true, true]), (1100, [false, true])] {
+        let w = stored(random(70 * width, 3), halves[0]);
+        let u = stored(random(400 * width, 4), halves[1]);
+        let run = |engine: Engine, tile: usize| {
+            let mut scan = LogitScan::on(engine, &w, width, 6, Signs::Both);
+            for (place, tokens) in u.chunks(tile * width).enumerate() {
+                scan.push(tokens, (place * tile) as u32);
+            }
+            scan.finish()
+        };
+        let plain = run(Engine::Plain, 400);
+        assert_eq!(plain, run(Engine::Plain, 37));
+        let fastest = || Engine::fastest(&w, width, &norms(&w, width));
+        let best = run(fastest(), 400);
+        assert_eq!(best, run(fastest(), 93));
+        for (plain, (best, row)) in plain.iter().zip(best.iter().zip(w.chunks(width))) {
+            assert_eq!((&plain.top, &plain.bottom), (&best.top, &best.bottom));
+            let size = norm(row) * (width as f64).sqrt();
+            if width > 256 {
+                assert_near(best, &naive(&exact(row, &u), 6), size);
+            }
+            assert_near(plain, &naive(&exact(row, &u), 6), size);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -281,12 +356,20 @@ proptest! {
     ) {
         let tokens: usize = sizes.iter().sum();
         let (w, u) = (random(rows * width, seed), random(tokens * width, seed ^ 1));
-        let mut pieces = LogitScan::new(&w, width, top, Signs::Both);
+        let fastest = || Engine::fastest(&w, width, &norms(&w, width));
+        let mut pieces = LogitScan::on(fastest(), &w, width, top, Signs::Both);
         let mut first = 0;
         for size in sizes {
             pieces.push(&u[first * width..(first + size) * width], first as u32);
             first += size;
         }
-        prop_assert_eq!(pieces.finish(), scan(&w, &u, width, top, Signs::Both, tokens));
+        let mut whole = LogitScan::on(fastest(), &w, width, top, Signs::Both);
+        whole.push(&u, 0);
+        let whole = whole.finish();
+        prop_assert_eq!(&pieces.finish(), &whole);
+        // The lists are exact, and hence those of the other engine.
+        for (plain, tiles) in scan(&w, &u, width, top, Signs::Both, tokens).iter().zip(&whole) {
+            prop_assert_eq!((&plain.top, &plain.bottom), (&tiles.top, &tiles.bottom));
+        }
     }
 }
