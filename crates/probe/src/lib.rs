@@ -9,6 +9,7 @@ pub mod detect;
 mod direction;
 mod likelihood;
 pub mod overlap;
+pub mod reversal;
 pub mod scores;
 pub mod steer;
 pub mod strength;

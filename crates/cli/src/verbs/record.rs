@@ -18,7 +18,7 @@ use crate::{Context, Global};
 )]
 #[command(group(clap::ArgGroup::new("texts").args(["text", "world"]).required(true)))]
 pub(crate) struct Record {
-    /// A folder with a checkpoint, or hub:owner/name[@revision]
+    /// A folder with a checkpoint, a .pt or .safetensors file, or hub:owner/name[@revision]
     model: String,
     /// Texts the network reads: .txt, .json, .jsonl, .csv, .parquet; several may follow
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Record, context: &Context<'_>) -> Result<ExitCode> {
     let mut provenance =
         Provenance::here(&args.settings, context.global.seed, &context.global.device);
     let folder = std::path::Path::new(&args.model);
-    if folder.is_dir() {
+    if folder.exists() {
         provenance = provenance.with_input(folder)?;
     }
     for input in args.text.iter().chain(&args.world) {

@@ -20,6 +20,9 @@ use nissl_kernels::Mapped;
 pub use element::Element;
 pub(crate) use folder::{Files, NAMES, Place};
 
+/// What a zip archive begins with.
+const ARCHIVE: &[u8] = b"PK";
+
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -79,7 +82,7 @@ impl TensorFile {
     }
 
     fn of(path: PathBuf, bytes: Bytes) -> Result<Self> {
-        let tensors = if bytes.starts_with(b"PK") {
+        let tensors = if bytes.starts_with(ARCHIVE) {
             torch::tensors(&path, &bytes)?
         } else if is_bare_pickle(&bytes) {
             return Err(Error::file(&path, "format", "a bare pickle", "a zip archive of PyTorch")
@@ -93,6 +96,16 @@ impl TensorFile {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it is an archive of PyTorch; else it is safetensors.
+    pub(crate) fn is_archive(&self) -> bool {
+        self.bytes.starts_with(ARCHIVE)
     }
 
     /// Its tensors by name, sorted.

@@ -110,7 +110,9 @@ impl CheckpointWeights {
         let head = head.map(|head| View::of(&files, &head, Some(width))).transpose()?;
         let gain = |key: &str| -> Result<Vec<f32>> {
             let mut gain = view::vector(&files, key, width)?;
-            gain.iter_mut().for_each(|gain| *gain += offset);
+            for gain in &mut gain {
+                *gain += offset;
+            }
             Ok(gain)
         };
         let mut read = Vec::with_capacity(layers.len());
@@ -176,6 +178,11 @@ impl CheckpointWeights {
     /// The folder of the checkpoint.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The files with the weights.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
     }
 
     /// How a part of a layer lies in the files.

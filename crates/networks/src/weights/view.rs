@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use nissl_core::{Error, Result};
 
+use crate::edit::Signs;
 use crate::files::{Files, Place, Stored};
 
 /// A tensor by its name, and what its axes are.
@@ -108,9 +109,16 @@ impl View {
     }
 
     /// The place, counted in numbers from the tensor's first, of `unit`'s first number.
-    pub(crate) fn starts(&self, unit: usize) -> usize {
+    fn starts(&self, unit: usize) -> usize {
         let [groups, vectors] = self.strides;
         self.origin + unit / self.group * groups + unit % self.group * vectors
+    }
+
+    /// Where the signs of a vector's numbers lie.
+    pub(crate) fn signs(&self, unit: usize) -> Signs {
+        let size = self.stored.element.size().unwrap_or(1);
+        let first = self.stored.starts + (self.starts(unit) + 1) * size - 1;
+        Signs { shard: self.place.shard, first, step: self.along * size, count: self.width }
     }
 
     /// Copies the vectors of a range to `out` `[unit, residual]`.
