@@ -8,7 +8,12 @@
 
 use rayon::prelude::*;
 
+use crate::gemm::{Into, MatRef, Number, Threads, product};
 use crate::simd::factors::{LANES, Rows, sum_rows, sweep};
+
+/// Blocks of rows that a product is cut into, and the fewest rows of one.
+const BLOCKS: usize = 8;
+const LEAST_BLOCK: usize = 32;
 
 /// Which features overlap, and by how much: `Q = ZᵀZ` without its zeros.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +117,30 @@ impl Overlaps {
     }
 }
 
+/// Adds the inner products of the rows of `left` `[row, inner]` and `right` `[column, inner]` to `out`
+/// `[row, column]`. The bytes do not depend on the number of threads.
+///
+/// # Panics
+///
+/// When the sizes do not fit.
+pub fn add_inner_products<T: Number>(left: &[T], right: &[T], inner: usize, out: &mut [T]) {
+    if left.is_empty() || right.is_empty() {
+        return;
+    }
+    let (rows, columns) = (left.len() / inner, right.len() / inner);
+    let right = MatRef::row_major(right, columns, inner).transposed();
+    assert_eq!(left.len(), rows * inner, "{rows} rows of {inner}");
+    assert_eq!(out.len(), rows * columns, "{rows} rows of {columns}");
+    // Each block on one thread: how a product is cut up changes the order of its sums.
+    let block = rows.div_ceil(BLOCKS).max(LEAST_BLOCK);
+    out.par_chunks_mut(block * columns).zip(left.par_chunks(block * inner)).for_each(
+        |(out, left)| {
+            let left = MatRef::row_major(left, left.len() / inner, inner);
+            product(left, right, out, columns, Into::Add, Threads::One);
+        },
+    );
+}
+
 /// Adds up rows of `matrix`, each `out.len()` wide: `out = Σ weights[i] · matrix[rows[i]]`.
 ///
 /// # Panics
@@ -201,6 +230,29 @@ mod tests {
         overlaps.sweep(&[0.0, 0.0, 2.0, -2.0], &mut g, 1, &mut explained);
         assert_eq!(g, [0.0, 0.0, 0.5, 0.0]);
         assert_eq!(explained, [1.0, 0.0]);
+    }
+
+    #[test]
+    fn inner_products_are_added_with_the_same_bytes_on_one_thread_and_on_many() {
+        for (rows, columns, inner) in [(1, 1, 3), (300, 7, 65), (33, 40, 128)] {
+            let (left, right) = (numbers(rows * inner, 5), numbers(columns * inner, 6));
+            let on = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let mut out = vec![1f32; rows * columns];
+                pool.expect("starts")
+                    .install(|| add_inner_products(&left, &right, inner, &mut out));
+                out
+            };
+            let out = on(1);
+            assert_eq!(out, on(3));
+            for (place, &found) in out.iter().enumerate() {
+                let a = &left[place / columns * inner..][..inner];
+                let b = &right[place % columns * inner..][..inner];
+                let truth: f32 = 1.0 + a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                assert!((truth - found).abs() < 1e-4, "{truth} {found}");
+            }
+        }
+        add_inner_products::<f32>(&[], &[], 0, &mut []);
     }
 
     #[test]

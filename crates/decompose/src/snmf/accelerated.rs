@@ -101,6 +101,9 @@ pub(super) fn run(
             state.take_back();
             extrapolated = false;
             course.note(last, &state.step.features)?;
+        } else if loss > last && kept == activity.units() {
+            // Without winner-take-all each plain step is one of descent, up to rounding and the ridge.
+            return Ok(course.finish(true));
         } else {
             momentum.grow();
             last = loss;
@@ -244,5 +247,93 @@ impl State {
         }
         self.take_back();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, s};
+
+    use super::*;
+    use crate::snmf::{Initial, Solver, Sparsity};
+
+    fn activity() -> Array2<f32> {
+        Array2::from_shape_fn((300, 40), |(s, u)| {
+            let group = (s * 7) % 5;
+            let on = f32::from(u8::from(u % 5 == group || u % 7 == (s / 3) % 7));
+            on * ((s * 13 % 11) as f32 + 1.0) + ((s * 31 + u * 17) % 23) as f32 / 50.0 - 0.2
+        })
+    }
+
+    #[test]
+    fn coefficients_never_fall_below_zero_and_leave_it_again() {
+        let matrix = activity();
+        let progress = Progress::silent();
+        let read = Activity::of_matrix(matrix.view(), &progress).expect("finite");
+        let settings = Snmf { k: 6, solver: Solver::Accelerated, ..Snmf::default() };
+        let start = Initial::Random.start(&read, &settings, 0, &progress).expect("starts");
+        let mut state = State::new(&read, 6, 8, start);
+        let (mut zeros, mut left) = (vec![false; 6 * 300], 0);
+        for _ in 0..12 {
+            state.add_up(&read, || Ok(())).expect("passes");
+            let pending = state.step.solve(&state.sums, 1e-6, Values::Kept).expect("solves");
+            state.sweep(&read, &pending, || Ok(())).expect("passes");
+            state.carry_on(&pending, 0.5);
+            for tile in [&state.held[0], &state.ahead[0]] {
+                assert!(tile.iter().all(|&value| value >= 0.0));
+            }
+            for (zero, &value) in zeros.iter_mut().zip(&state.held[0]) {
+                left += usize::from(*zero && value > 0.0);
+                *zero = value == 0.0;
+            }
+        }
+        assert!(zeros.iter().filter(|zero| **zero).count() > 100);
+        assert!(left > 20, "{left} coefficients left zero");
+    }
+
+    #[test]
+    fn a_feature_without_coefficients_begins_anew_at_the_worst_sample() {
+        let mut matrix = activity();
+        // A sample that no feature of few units explains beside the others.
+        matrix.slice_mut(s![123, ..]).fill(30.0);
+        let progress = Progress::silent();
+        let read = Activity::of_matrix(matrix.view(), &progress).expect("finite");
+        let mut start = vec![Array2::from_elem((4, 300), 0.5f32)];
+        start[0].indexed_iter_mut().for_each(|((f, s), g)| *g = ((s * (f + 3)) % 7) as f32);
+        start[0].row_mut(2).fill(0.0);
+        let mut state = State::new(&read, 4, 40, start);
+        state.add_up(&read, || Ok(())).expect("passes");
+        let pending = state.step.solve(&state.sums, 1e-6, Values::Kept).expect("solves");
+        let before = state.sweep(&read, &pending, || Ok(())).expect("passes");
+        let dead = state.carry_on(&pending, 0.5);
+        assert_eq!(dead, [2]);
+        state.revive(&dead, &read, || Ok(())).expect("passes");
+        let row = state.ahead[0].row(2);
+        assert_eq!(row.iter().filter(|&&g| g > 0.0).count(), 1);
+        state.add_up(&read, || Ok(())).expect("passes");
+        let pending = state.step.solve(&state.sums, 1e-6, Values::Kept).expect("solves");
+        let after = state.sweep(&read, &pending, || Ok(())).expect("passes");
+        assert!(after < before, "{before} {after}");
+        assert!(state.carry_on(&pending, 0.5).is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_the_loss_where_it_was() {
+        // Without winner-take-all each plain step lowers the loss, so that a rise is the momentum's.
+        let matrix = activity();
+        let progress = Progress::silent();
+        let read = Activity::of_matrix(matrix.view(), &progress).expect("finite");
+        let settings = Snmf {
+            k: 6,
+            sparsity: Sparsity::Fraction(1.0),
+            iterations: 200,
+            solver: Solver::Accelerated,
+            ..Snmf::default()
+        };
+        let start = Initial::Random.start(&read, &settings, 0, &progress).expect("starts");
+        let run = run(&read, &settings, 40, start, &progress).expect("fits");
+        let same = run.loss.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert!(same > 0, "no step was taken back");
+        assert!(run.loss.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-5)));
     }
 }

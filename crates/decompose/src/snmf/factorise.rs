@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
-use nissl_core::features::add_product;
 use nissl_core::{Error, Progress, Result};
+use nissl_kernels::factors::add_inner_products;
 use serde::{Deserialize, Serialize};
 
 use super::{Snmf, accelerated, multiplicative};
@@ -120,7 +120,7 @@ impl Course {
 
 /// The sums over samples from which features are solved.
 pub(super) struct Sums {
-    /// `(A G)ᵀ` `[feature, unit]`.
+    /// `A G` `[unit, feature]`.
     pub(super) toward: Array2<f32>,
     /// `GᵀG` `[feature, feature]`.
     pub(super) gram: Array2<f64>,
@@ -129,7 +129,7 @@ pub(super) struct Sums {
 
 impl Sums {
     pub(super) fn new(k: usize, units: usize) -> Self {
-        Self { toward: Array2::zeros((k, units)), gram: Array2::zeros((k, k)), wide: Vec::new() }
+        Self { toward: Array2::zeros((units, k)), gram: Array2::zeros((k, k)), wide: Vec::new() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -140,10 +140,14 @@ impl Sums {
     /// Adds the part of a tile `[unit, sample]` with its coefficients `[feature, sample]`: `A G`,
     /// and in f64 `GᵀG`.
     pub(super) fn add(&mut self, coefficients: &Array2<f32>, tile: ArrayView2<'_, f32>) {
-        add_product(self.toward.view_mut(), coefficients.view(), tile.t());
+        let samples = tile.ncols();
+        let left = tile.to_slice().expect("tiles have contiguous rows");
+        let right = coefficients.as_slice().expect("made contiguous");
+        let toward = self.toward.as_slice_mut().expect("made contiguous");
+        add_inner_products(left, right, samples, toward);
         self.wide.clear();
-        self.wide.extend(coefficients.iter().map(|&value| f64::from(value)));
-        let wide = ArrayView2::from_shape(coefficients.dim(), &self.wide).expect("as many numbers");
-        add_product(self.gram.view_mut(), wide, wide.t());
+        self.wide.extend(right.iter().map(|&value| f64::from(value)));
+        let gram = self.gram.as_slice_mut().expect("made contiguous");
+        add_inner_products(&self.wide, &self.wide, samples, gram);
     }
 }

@@ -6,4 +6,5 @@ mod hierarchy;
 mod methods;
 mod pipeline;
 mod snmf;
+mod snmf_accelerated;
 mod sweep;
