@@ -6,7 +6,7 @@ code forms the product for it (`--whole`), which is slower. f32, 2 threads, one 
 coefficients, no early stop. PyTorch flushes denormal numbers to zero: without that (`--denormals`, its
 default) the same iterations take several times longer, as coefficients fade away.
 
-Both solvers of nissl fit the same activity from random coefficients until their budget of iterations ends;
+Both solvers of nissl fit the same activity from the same random coefficients until their budget of iterations ends;
 their time counts from the start of the fit, reading and the start included, to the iteration that first
 has the loss of PyTorch's best. Two kinds of activity: `planted`, sparse signed features in noise, and `heavy`,
 made to resemble that of a network: features in half of the samples to few, popular units, heavy tails, and
@@ -65,10 +65,8 @@ def heavy(draw):
     return strengths @ features + 0.02 * rest - offset + 0.02 * tails
 
 
-def fit(a, options):
-    """Seconds and lowest relative loss after each iteration."""
-    generator = torch.Generator().manual_seed(0)
-    g = torch.rand(N, K, generator=generator).clamp_min(1e-6)
+def fit(a, g, options):
+    """Seconds and lowest relative loss after each iteration, from coefficients g [sample, feature]."""
     keep = math.ceil(P * D)
     square = float((a.double() * a.double()).sum())
     eye = 1e-6 * torch.eye(K)
@@ -128,7 +126,7 @@ def main():
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
     program = os.path.join(target, "release", "examples", "snmf_peer")
     makers = {"planted": planted, "heavy": heavy}
-    budgets = {"multiplicative": 2 * options.iterations, "accelerated": options.iterations}
+    budgets = {"multiplicative": options.iterations + options.iterations // 10, "accelerated": 100}
     with tempfile.TemporaryDirectory() as folder:
         for name, maker in makers.items():
             if options.activity not in (name, "both"):
@@ -137,10 +135,13 @@ def main():
             path = os.path.join(folder, f"{name}.npy")
             numpy.save(path, activity)
             a = torch.from_numpy(numpy.ascontiguousarray(activity.T))
+            ours(program, path, 2, "multiplicative")
+            start = numpy.fromfile(os.path.join(folder, f"{name}.start"), dtype=numpy.float32)
+            start = torch.from_numpy(numpy.ascontiguousarray(start.reshape(K, N).T))
             ratios = {solver: [] for solver in budgets}
             print(f"{name} activity: iteration, lowest relative loss, seconds")
             for _ in range(options.repetitions):
-                theirs = fit(a, options)
+                theirs = fit(a, start.clone(), options)
                 show("PyTorch", theirs)
                 seconds, goal = theirs[-1]
                 for solver, budget in budgets.items():

@@ -10,7 +10,7 @@ use nissl_core::seed::rng;
 use nissl_core::store::{Existing, Provenance};
 use nissl_core::{Column, Progress, Recording, RecordingWriter, Table};
 use nissl_decompose::Snmf;
-use nissl_decompose::snmf::Initial;
+use nissl_decompose::snmf::{Initial, Solver};
 use rand_distr::{Distribution, StandardNormal};
 use tempfile::TempDir;
 
@@ -44,8 +44,34 @@ fn recording(samples: usize, units: usize) -> (TempDir, Recording) {
     (folder, writer.finish().expect("finishes"))
 }
 
-#[divan::bench(args = [20, 200], sample_count = 3, sample_size = 1)]
-fn fit_3072_units_8000_samples_100_features(bencher: Bencher<'_, '_>, iterations: usize) {
+/// Solvers with their iterations.
+const ARGUMENTS: [Argument; 3] = [
+    Argument { solver: Solver::Multiplicative, iterations: 20 },
+    Argument { solver: Solver::Multiplicative, iterations: 200 },
+    Argument { solver: Solver::Accelerated, iterations: 20 },
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Argument {
+    solver: Solver,
+    iterations: usize,
+}
+
+impl std::fmt::Display for Argument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, {}", self.solver, self.iterations)
+    }
+}
+
+#[divan::bench(
+    args = ARGUMENTS,
+    sample_count = 3,
+    sample_size = 1
+)]
+fn fit_3072_units_8000_samples_100_features(
+    bencher: Bencher<'_, '_>,
+    Argument { solver, iterations }: Argument,
+) {
     let (_folder, recording) = recording(8000, 3072);
     let rows: Vec<usize> = (0..8000).collect();
     let method = Snmf {
@@ -53,6 +79,7 @@ fn fit_3072_units_8000_samples_100_features(bencher: Bencher<'_, '_>, iterations
         patience: iterations,
         restarts: 1,
         initial: Initial::Random,
+        solver,
         ..Snmf::default()
     };
     let progress = Progress::silent();

@@ -332,7 +332,7 @@ mod tests {
         };
         let start = Initial::Random.start(&read, &settings, 0, &progress).expect("starts");
         let run = run(&read, &settings, 40, start, &progress).expect("fits");
-        let same = run.loss.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let same = run.loss.windows(2).filter(|pair| pair[1] >= pair[0]).count();
         assert!(same > 0, "no step was taken back");
         assert!(run.loss.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-5)));
     }

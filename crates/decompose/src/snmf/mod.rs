@@ -7,10 +7,12 @@
 //!
 //! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, §3; Ding, Li, Jordan 2010, §3.2.
 //! Differs: ties in winner-take-all go to the lower unit; the tolerance is relative to `‖A‖²`;
-//! several restarts; the columns of `Z` have unit norm in the end; new samples are encoded by
-//! non-negative least squares, for which the paper has no rule.
-//! Memory: `[k, sample]` coefficients, five `[k, unit]` matrices and the activity up to the bound,
-//! else two tiles.
+//! several restarts; the columns of `Z` have unit norm in the end; samples, those of the fit as well,
+//! are encoded by non-negative least squares, for which the paper has no rule, so that of the best
+//! iterate `Z` alone is kept; the start from singular vectors takes their sign that leaves more above
+//! zero; no coefficient falls below 10⁻¹⁸; the accelerated solver is ours.
+//! Memory: `[k, sample]` coefficients (accelerated: twice), six `[k, unit]` matrices and the activity up
+//! to the bound, else two tiles.
 
 mod accelerated;
 mod factorise;
@@ -44,7 +46,7 @@ pub struct Snmf {
     /// Iterations of a restart at most, at least 1
     #[arg(long, default_value_t = Snmf::default().iterations)]
     pub iterations: usize,
-    /// Iterations without improvement after which a restart ends, at least 1
+    /// Iterations without improvement after which a restart ends, at least 1; accelerated: 40 at most
     #[arg(long, default_value_t = Snmf::default().patience)]
     pub patience: usize,
     /// Decrease of the loss that counts as improvement, relative to ‖A‖²

@@ -2,11 +2,11 @@
 //! the laws that both solvers obey.
 
 use ndarray::{Array2, Axis};
-use nissl_core::features::{Decompose, Dictionary};
+use nissl_core::features::{Decompose, Dictionary, Features};
 use nissl_core::seed::rng;
 use nissl_core::{Error, Progress};
-use nissl_decompose::Snmf;
 use nissl_decompose::snmf::{Fit, Initial, Solver, Sparsity};
+use nissl_decompose::{Method, Options, Snmf, decompose};
 use proptest::prelude::*;
 use rand::RngExt;
 use rand::seq::index::sample;
@@ -188,6 +188,25 @@ fn it_ends_by_itself_and_says_so() {
     assert!(curve.windows(2).all(|pair| pair[1][1] <= pair[0][1]));
     let cut = fit(&Snmf { iterations: 4, ..free }, &planted.activity);
     assert!(format!("{:?}", cut.warnings).contains("NotConverged"), "{:?}", cut.warnings);
+}
+
+#[test]
+fn the_files_tell_solver_loss_and_restarts() {
+    let activity = heavy_tailed(40, 400, 4, 12);
+    let (folder, recording) = recorded(activity.view());
+    let method = Snmf { restarts: 2, ..accelerated(4, Sparsity::Count(5)) };
+    let out = folder.path().join("features");
+    let method = Method::Snmf(method);
+    let options = Options::default();
+    decompose(&method, &recording, &out, &options, &Progress::silent()).expect("decomposes");
+    let features = Features::open(&out).expect("opens");
+    let detail = &features.manifest().detail;
+    assert_eq!(detail.method["solver"], "accelerated");
+    assert_eq!(detail.restarts.len(), 2);
+    let loss = &features.dictionary().loss;
+    let least = loss.iter().copied().fold(f32::INFINITY, f32::min);
+    let best = detail.restarts.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!((f64::from(least) - best).abs() <= 1e-5 * best, "{least} {best}");
 }
 
 #[test]
