@@ -14,6 +14,8 @@ pub mod scores;
 pub mod steer;
 pub mod strength;
 pub mod truth;
+mod vocabulary;
 
 pub use continuation::continue_prompt;
 pub use direction::{site_direction, site_directions};
+pub use vocabulary::{WordToken, check_tokenizer, word_token};

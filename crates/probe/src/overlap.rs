@@ -10,7 +10,7 @@
 //! Differs: signs of the core by majority over the features; `α` matched by divergence unless given.
 //! Memory: the directions of the siblings, and the logits of a prompt.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, Axis};
 use nissl_core::features::{Groups, groups, shared_units};
 use nissl_core::network::LanguageNetwork;
 use nissl_core::seed::rng;
@@ -95,6 +95,39 @@ pub fn shared_pairs(decoder: ArrayView2<'_, f32>, most: usize) -> Vec<SharedPair
     });
     pairs.truncate(most);
     pairs
+}
+
+/// Who has which neurons among some features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The features.
+    pub features: Vec<usize>,
+    /// Neurons that each pair shares `[feature, feature]`; the diagonal is the size of each.
+    pub shared: Vec<Vec<u32>>,
+    /// Neurons in all of them.
+    pub core: Vec<u32>,
+    /// Neurons in one and no other `[feature]`.
+    pub exclusive: Vec<Vec<u32>>,
+}
+
+/// The overlap of the features numbered `features` of `decoder` `[feature, unit]`.
+///
+/// # Errors
+/// A feature that does not exist or is named twice.
+pub fn overlap(decoder: ArrayView2<'_, f32>, features: &[usize]) -> Result<Overlap> {
+    for (place, &feature) in features.iter().enumerate() {
+        let last = decoder.nrows().saturating_sub(1);
+        if feature > last {
+            return Err(Error::setting("features", feature, format!("0 to {last}")));
+        }
+        if features[..place].contains(&feature) {
+            return Err(Error::setting("features", format!("{feature} twice"), "each once"));
+        }
+    }
+    let Groups { core, exclusive } = groups(decoder, features);
+    let shared = shared_units(decoder.select(Axis(0), features).view());
+    let shared = shared.rows().into_iter().map(|row| row.to_vec()).collect();
+    Ok(Overlap { features: features.to_vec(), shared, core, exclusive })
 }
 
 /// What an intervention on the groups of some features did.

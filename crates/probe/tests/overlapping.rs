@@ -4,7 +4,7 @@ mod toy;
 
 use ndarray::{Array2, array};
 use nissl_core::{Progress, Site};
-use nissl_probe::overlap::{Intervene, Intervened, Words, intervene, shared_pairs};
+use nissl_probe::overlap::{Intervene, Intervened, Words, intervene, overlap, shared_pairs};
 use toy::{ReadOut, SITE, Toy, UNITS, WORDS};
 
 /// Two siblings: half of the neurons that speak for words 6 and 9 are in both, the other half of each
@@ -109,6 +109,16 @@ fn pairs_are_ordered_by_what_they_share_beyond_chance() {
     assert_eq!(pairs, [(0, 1, 2), (2, 3, 1)]);
     assert!((found[0].expected - 0.75).abs() < 1e-12);
     assert_eq!(shared_pairs(decoder.view(), 1).len(), 1);
+}
+
+#[test]
+fn an_overlap_names_who_has_what() {
+    let decoder = array![[1.0, 1.0, 0.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 2.0, 3.0, 4.0]];
+    let found = overlap(decoder.view(), &[2, 0]).expect("two features");
+    assert_eq!(found.shared, [[3, 1], [1, 2]]);
+    assert_eq!((found.core, found.exclusive), (vec![1], vec![vec![2, 3], vec![0]]));
+    assert!(overlap(decoder.view(), &[0, 3]).expect_err("absent").to_string().contains("0 to 2"));
+    assert!(overlap(decoder.view(), &[0, 0]).expect_err("twice").to_string().contains("twice"));
 }
 
 #[test]

@@ -1,6 +1,9 @@
-//! `nissl probe truth|steer|ablate …`, one file for each probe.
+//! `nissl probe truth|detect|steer|ablate|overlap …`, one file for each probe.
 
 mod ablate;
+mod concept;
+mod detect;
+mod overlap;
 mod steer;
 mod truth;
 
@@ -8,7 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nissl_core::features::Features;
-use nissl_core::{Error, Result, Site};
+use nissl_core::network::LanguageNetwork;
+use nissl_core::{Error, Recording, Result, Site};
 
 use crate::Context;
 
@@ -25,17 +29,23 @@ pub(crate) struct Probe {
 enum Kind {
     /// Find for each planted concept the feature that tells it best
     Truth(truth::Truth),
-    /// Add a feature to the activity while the network writes
-    Steer(steer::SteerOne),
+    /// Measure how well features tell sentences about a concept from others
+    Detect(detect::DetectIn),
+    /// Add features to the activity while the network writes, and judge the texts
+    Steer(steer::SteerIn),
     /// Take features out and measure the loss, concept by concept
     Ablate(ablate::AblateOne),
+    /// Show which neurons features share, and what their common and own neurons do
+    Overlap(overlap::Overlap),
 }
 
 pub(crate) fn run(args: Probe, context: &Context<'_>) -> Result<ExitCode> {
     match args.kind {
         Kind::Truth(args) => truth::run(args, context),
-        Kind::Steer(args) => steer::run(args, context),
+        Kind::Detect(args) => detect::run(args, context),
+        Kind::Steer(args) => steer::run(&args, context),
         Kind::Ablate(args) => ablate::run(args, context),
+        Kind::Overlap(args) => overlap::run(&args, context),
     }
 }
 
@@ -61,4 +71,32 @@ fn site_of(features: &Features) -> Result<Site> {
         Some(first) if sites.iter().all(|site| site == first) => Ok(Site::new(first.as_str())),
         _ => Err(Error::setting("site", "several", "features of one site")),
     }
+}
+
+/// Refuses a network that reads otherwise than the one that was recorded, where that can be told.
+///
+/// # Errors
+/// A token of another text than in the recording.
+fn check_tokenizer(
+    features: &Features,
+    network: &dyn LanguageNetwork,
+    context: &Context<'_>,
+) -> Result<()> {
+    let recording = features.manifest().detail.recording.as_ref();
+    let opened = recording.map(|input| Recording::open(Path::new(&input.path)));
+    if let Some(Ok(recording)) = opened
+        && nissl_probe::check_tokenizer(&recording, network.tokenizer()?)?
+    {
+        return Ok(());
+    }
+    context.printer.note(&format!(
+        "the recording of {} is not at hand, so its tokens were not compared with the network's",
+        features.path().display()
+    ));
+    Ok(())
+}
+
+/// A figure with two or more digits, and nothing where it is undefined.
+fn figure(value: f64, digits: usize) -> String {
+    if value.is_finite() { format!("{value:.digits$}") } else { String::new() }
 }
