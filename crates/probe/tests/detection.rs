@@ -104,7 +104,11 @@ fn a_random_direction_tells_nothing() {
         let signed = Signed { feature: number, sign: Sign::Plus };
         random.given.insert(concept.concept.clone(), signed);
     }
-    let found = &run(&network, &concepts, &[random], &quick()).methods[0];
+    let found = run(&network, &concepts, &[random], &Detect { controls: 5, ..quick() });
+    // A control beside given features is given too: nothing is chosen.
+    assert_eq!(found.methods[1].concepts[6].feature.expect("a direction").feature, 1);
+    assert!((found.methods[1].mean_auroc - 0.5).abs() < 0.15);
+    let found = &found.methods[0];
     // 32 directions: the deviation of their mean is about 0.03.
     assert!((found.mean_auroc - 0.5).abs() < 0.1, "{}", found.mean_auroc);
     assert_eq!(found.concepts[0].activating, 60, "nothing was chosen, so all are scored");

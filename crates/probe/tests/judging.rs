@@ -2,12 +2,13 @@
 
 mod toy;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use nissl_core::chat::{Chat, Question, Role};
+use nissl_core::chat::Question;
 use nissl_core::network::{TokenSpan, Tokenizer};
 use nissl_core::{Error, Progress, Result, Site};
-use nissl_probe::steer::{Aim, ChatJudge, Steer, Steered, Summary, steer_judged};
+use nissl_judge::{ChatSettings, Client, Scripted};
+use nissl_probe::steer::{Aim, ChatJudge, RuleJudge, Steer, Steered, Summary, steer_judged};
 use nissl_probe::strength::{Sign, StrengthMatch};
 use toy::{ReadOut, SITE, Toy, WORDS};
 
@@ -36,27 +37,6 @@ impl Tokenizer for Numbered {
     }
 }
 
-/// Answers by a function of the question, and keeps what it was asked.
-struct Script<F> {
-    answer: F,
-    asked: Mutex<Vec<Question>>,
-}
-
-impl<F: Fn(&str, &str) -> Result<String> + Send + Sync> Chat for Script<F> {
-    fn id(&self) -> &'static str {
-        "script"
-    }
-
-    fn ask(&self, question: &Question) -> Result<String> {
-        self.asked.lock().expect("one at a time").push(question.clone());
-        let said = |role| {
-            let of_role = question.messages.iter().find(|message| message.role == role);
-            of_role.map_or("", |message| message.content.as_str())
-        };
-        (self.answer)(said(Role::System), said(Role::User))
-    }
-}
-
 fn settings() -> Steer {
     Steer {
         strength: StrengthMatch { targets: vec![0.1, 0.5], ..StrengthMatch::default() },
@@ -68,16 +48,26 @@ fn settings() -> Steer {
     }
 }
 
-fn run<F: Fn(&str, &str) -> Result<String> + Send + Sync>(
-    answer: F,
+/// Steers with a judge that answers by a function of its question; what it was asked comes with it.
+fn run(
+    answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> (Result<Steered>, Vec<Question>) {
     let network = Toy::new(1, ReadOut::Linear);
-    let script = Script { answer, asked: Mutex::default() };
-    let judge = ChatJudge { chat: &script, tokenizer: &Numbered, concept: "the sixth word" };
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    let script = Scripted::function("script", move |question| {
+        kept.lock().expect("not poisoned").push(question.clone());
+        answer(&question.messages[1].content)
+    });
+    let client = Client::new(script, &ChatSettings::default()).expect("a client");
+    let (tokenizer, progress) = (Numbered, Progress::silent());
+    let concept = "the sixth word";
+    let judge = ChatJudge { client: &client, tokenizer: &tokenizer, concept, progress: &progress };
     let site = Site::new(SITE);
     let aim = Aim { site: &site, direction: &network.directions[5] };
-    let found = steer_judged(&network, &[20], aim, &judge, &settings(), &Progress::silent());
-    (found, script.asked.into_inner().expect("all asked"))
+    let found = steer_judged(&network, &[20], aim, &judge, &settings(), &progress);
+    let asked = asked.lock().expect("not poisoned").clone();
+    (found, asked)
 }
 
 fn is_about_concept(user: &str) -> bool {
@@ -91,7 +81,7 @@ fn graded(user: &str) -> String {
 
 #[test]
 fn a_language_model_is_asked_twice_for_each_text() {
-    let (found, asked) = run(|_, user| Ok(graded(user)));
+    let (found, asked) = run(|user| Some(graded(user)));
     let found = found.expect("runs");
     assert_eq!(found.judge, "script");
     // Both signs and divergences of the direction and of one control, and the plain texts.
@@ -103,11 +93,8 @@ fn a_language_model_is_asked_twice_for_each_text() {
     );
     let about = asked.iter().filter(|question| is_about_concept(&question.messages[1].content));
     assert_eq!(about.count(), asked.len() / 2);
-    // Fluency is asked of the text with its beginning, the concept of what was written alone.
-    for question in &asked {
-        let user = &question.messages[1].content;
-        assert_eq!(user.contains("Text:\nw20 w"), !is_about_concept(user), "{user}");
-    }
+    // A judge sees the prompt and what was written.
+    assert!(asked.iter().all(|question| question.messages[1].content.contains("w20 w")));
     let best = &found.curve[found.best.expect("judged")];
     assert_eq!(best.sign, Sign::Plus);
     assert!(best.concept > found.plain_concept);
@@ -128,12 +115,12 @@ fn a_language_model_is_asked_twice_for_each_text() {
 
 #[test]
 fn answers_that_say_nothing_are_missing_and_never_zero() {
-    let (whole, _) = run(|_, user| Ok(graded(user)));
+    let (whole, _) = run(|user| Some(graded(user)));
     let whole = whole.expect("runs");
     // Where word 6 is absent the model evades: what is left must score higher, not lower.
-    let (found, _) = run(|_, user| {
+    let (found, _) = run(|user| {
         let grade = graded(user);
-        Ok(if grade == "0" { "hard to say, 1 or 2".to_owned() } else { grade })
+        Some(if grade == "0" { "hard to say, 1 or 2".to_owned() } else { grade })
     });
     let found = found.expect("runs");
     assert!(found.missing() > 0);
@@ -147,12 +134,12 @@ fn answers_that_say_nothing_are_missing_and_never_zero() {
             assert!(found.score.is_nan());
         }
     }
-    let (silent, _) = run(|_, _| Ok("I would rather not".to_owned()));
+    let (silent, _) = run(|_| Some("I would rather not".to_owned()));
     let silent = silent.expect("runs");
     assert_eq!(silent.best, None);
     assert!(silent.plain_concept.is_nan() && silent.curve[0].score.is_nan());
     assert_eq!(silent.missing(), 6 * silent.curve.iter().filter(|p| p.strength.is_some()).count());
-    let (failed, _) = run(|_, _| Err(Error::setting("server", "gone", "a server")));
+    let (failed, _) = run(|_| None);
     assert!(failed.is_err(), "a judge that cannot be asked is an error");
 }
 
@@ -160,8 +147,8 @@ fn answers_that_say_nothing_are_missing_and_never_zero() {
 fn features_are_summed_up_by_their_maxima_and_by_the_mean_curve() {
     let network = Toy::new(1, ReadOut::Linear);
     let site = Site::new(SITE);
-    let script = Script { answer: |_: &str, user: &str| Ok(graded(user)), asked: Mutex::default() };
-    let judge = ChatJudge { chat: &script, tokenizer: &Numbered, concept: "the sixth word" };
+    let hits = |text: &[u32]| text.iter().filter(|&&token| token == 6).count();
+    let judge = RuleJudge { hits: &hits };
     let all: Vec<Steered> = [5, 9, 20]
         .map(|feature| {
             let aim = Aim { site: &site, direction: &network.directions[feature] };

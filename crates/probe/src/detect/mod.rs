@@ -143,7 +143,7 @@ pub fn detect(
     for (number, concept) in concepts.iter().enumerate() {
         progress.check(|| format!("{number} concepts"))?;
         let choosing = !means.is_empty()
-            || all.iter().any(|method| !method.given.contains_key(&concept.concept));
+            || methods.iter().any(|method| !method.given.contains_key(&concept.concept));
         let [choose, score] = halves(concept, choosing, number as u64, settings)?;
         let (mut chosen, mut directions) = (Vec::new(), Vec::new());
         if choosing {
@@ -156,6 +156,11 @@ pub fn detect(
         for (place, method) in all.iter().enumerate() {
             let pick = match method.given.get(&concept.concept) {
                 Some(&signed) => (signed, None),
+                // Beside features that were not chosen stands a direction that was not either.
+                None if method.control && !choosing => {
+                    let feature = number % method.directions.nrows();
+                    (Signed { feature, sign: Sign::Plus }, None)
+                }
                 None => chosen.get(place).copied().flatten().ok_or_else(|| {
                     let found = format!("{} without a direction of any length", method.name);
                     Error::setting("features", found, "at least one feature that is not dead")

@@ -7,10 +7,11 @@
 //! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, concept steering.
 //! Differs: an answer that is none of the three numbers is missing and counted, never 0.
 
-use nissl_core::Result;
-use nissl_core::chat::{Chat, Question};
+use nissl_core::chat::Chat;
 use nissl_core::network::Tokenizer;
-use rayon::prelude::*;
+use nissl_core::{Progress, Result};
+use nissl_judge::Client;
+use nissl_judge::text_score::{self, TextScore};
 
 /// A text that a network wrote, with what a judge may want to know.
 #[derive(Clone, Copy, Debug)]
@@ -91,104 +92,39 @@ impl Judge for RuleJudge<'_> {
 #[derive(Clone, Copy)]
 pub struct ChatJudge<'a> {
     /// Who is asked.
-    pub chat: &'a dyn Chat,
-    /// Turns tokens into the text that is shown.
+    pub client: &'a Client,
+    /// Turns tokens into the text that is shown: the prompt with what was written.
     pub tokenizer: &'a dyn Tokenizer,
     /// The concept, in words.
     pub concept: &'a str,
-}
-
-/// Tokens of an answer at most: a number, and room for a model that says more.
-const ANSWER: usize = 64;
-
-const CONCEPT: &str = "You grade short texts that a small language model wrote. You look only at \
-    whether the text is about a given concept, not at its style or its grammar. Your whole answer is \
-    one digit: 0 when the concept is absent, 1 when it is hinted at or stands in one place only, 2 \
-    when it is plainly there.";
-
-const FLUENCY: &str = "You grade short texts that a small language model wrote. You look only at how \
-    they read, not at what they are about. They were cut off after a fixed length, which does not \
-    matter. Your whole answer is one digit: 0 for text that cannot be followed or repeats itself, 1 \
-    for text with clear mistakes that can still be followed, 2 for text that reads naturally.";
-
-impl ChatJudge<'_> {
-    fn ask(&self, system: &str, user: String) -> Result<Option<f64>> {
-        let mut question = Question::new(system, user);
-        question.tokens = ANSWER;
-        Ok(grade(&self.chat.ask(&question)?).map(f64::from))
-    }
+    /// Told of each answer, and able to stop the asking.
+    pub progress: &'a Progress,
 }
 
 impl Judge for ChatJudge<'_> {
     fn id(&self) -> String {
-        self.chat.id().to_owned()
+        self.client.id().to_owned()
     }
 
     fn judge(&self, texts: &[WrittenText<'_>]) -> Result<Vec<Judgement>> {
-        let one = |text: &WrittenText<'_>| -> Result<Judgement> {
-            let written = self.tokenizer.decode(text.tokens)?;
-            let concept = format!("Concept: {}\n\nText:\n{written}\n\nYour digit:", self.concept);
-            let begun = self.tokenizer.decode(text.prompt)?;
-            let fluency = format!("Text:\n{} {}\n\nYour digit:", begun.trim_end(), written.trim());
-            Ok(Judgement {
-                concept: self.ask(CONCEPT, concept)?,
-                fluency: self.ask(FLUENCY, fluency)?,
-            })
+        let shown = texts
+            .iter()
+            .map(|text| self.tokenizer.decode(&[text.prompt, text.tokens].concat()))
+            .collect::<Result<Vec<String>>>()?;
+        let pairs: Vec<(&str, &str)> =
+            shown.iter().map(|text| (self.concept, text.as_str())).collect();
+        let marks = text_score::judge(self.client, &pairs, self.progress)?;
+        let judgement = |mark: &TextScore| Judgement {
+            concept: mark.concept.map(f64::from),
+            fluency: mark.fluency.map(f64::from),
         };
-        texts.par_iter().map(one).collect()
+        Ok(marks.iter().map(judgement).collect())
     }
-}
-
-/// The grade that an answer gives: the one number in it, when that is 0, 1 or 2.
-///
-/// An answer with two different numbers, a fraction, a sign, or none of the three says nothing.
-fn grade(answer: &str) -> Option<u8> {
-    let mut found = None;
-    let bytes = answer.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        if !bytes[at].is_ascii_digit() {
-            at += 1;
-            continue;
-        }
-        let begin = at;
-        while at < bytes.len() && bytes[at].is_ascii_digit() {
-            at += 1;
-        }
-        let signed = begin > 0 && bytes[begin - 1] == b'-';
-        let number: u32 = answer[begin..at].parse().ok()?;
-        if signed || number > 2 || found.is_some_and(|before| before != number) {
-            return None;
-        }
-        found = Some(number);
-    }
-    found.map(|number| number as u8)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_plain_grade_is_read() {
-        for (answer, expected) in [
-            ("2", Some(2)),
-            (" 1.\n", Some(1)),
-            ("**0**", Some(0)),
-            ("Grade: 2", Some(2)),
-            ("2 (the text says it twice, so 2)", Some(2)),
-            ("", None),
-            ("two", None),
-            ("1.5", None),
-            ("1 or 2", None),
-            ("3", None),
-            ("-1", None),
-            ("20", None),
-            ("99999999999999999999", None),
-        ] {
-            assert_eq!(grade(answer), expected, "{answer:?}");
-        }
-    }
 
     #[test]
     fn a_score_needs_both_grades_and_is_their_harmonic_mean() {

@@ -202,15 +202,11 @@ fn print(found: &Detected, each: bool, context: &Context<'_>) -> Result<()> {
             ["method", "site", ">mean S_CD", ">deviation", ">AUROC", ">S_CD > 0", ">clamped"];
         context.printer.table(&headers, &rows);
     }
+    let shown_clamped = found.methods.iter().any(|method| method.clamped > 0);
     let concepts = found.methods.first().map_or(0, |method| method.concepts.len());
-    let sums: Vec<String> = found
-        .methods
-        .iter()
-        .map(|method| format!("{} {:.3}", method.method, method.mean_auroc))
-        .collect();
     context.printer.note(&format!(
-        "{concepts} concepts, scored on sentences that no feature was chosen on · mean AUROC: {}",
-        sums.join(" · ")
+        "{concepts} concepts, scored on sentences that no feature was chosen on{}",
+        if shown_clamped { " · * a mean below 0.001 was raised to it" } else { "" }
     ));
     Ok(())
 }
