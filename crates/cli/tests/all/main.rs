@@ -11,6 +11,7 @@ mod house_rules;
 mod interruption;
 mod matrices;
 mod output;
+mod probing;
 mod recording;
 mod reports;
 mod support;
