@@ -118,7 +118,7 @@ fn another_network_is_refused() {
     let of = features().join("f").display().to_string();
     let gpt2 = fixture("gpt2").display().to_string();
     let line = format!("probe detect {of} --model {gpt2} --sentences s.json");
-    fail(folder.path(), &line, 2, &["token 0 is", "the network that was recorded"]);
+    fail(folder.path(), &line, 2, &["whose token 1 is", "the network that was recorded"]);
     let steer = format!("probe steer {of}:0 --model {gpt2} --words cat");
     fail(folder.path(), &steer, 2, &["the network that was recorded"]);
     // The same tokens but another width: the site tells.
@@ -129,7 +129,7 @@ fn another_network_is_refused() {
     let missing = folder.path().join("rec");
     std::fs::rename(&missing, folder.path().join("moved")).expect("moves");
     let overlap =
-        format!("probe overlap g --features 0,1 --model {} --words cat,mat", wide.display());
+        format!("probe overlap g --features 0,1 --model {} --words the,and", wide.display());
     let outcome = succeed(folder.path(), &overlap);
     assert!(outcome.stderr.contains("tokens were not compared"), "{}", outcome.stderr);
     let line = format!("probe detect {of} --model {} --sentences s.json", net());
@@ -216,7 +216,8 @@ fn shared_neurons_are_shown_and_pushed() {
     let table = succeed(folder, "probe overlap f --features 2,0,5").stdout;
     assert!(table.starts_with("feature\t2\t0\t5\texclusive\t"), "{table}");
 
-    let line = format!("probe overlap f --features 2,0 --model {} --words cat,dog", net());
+    let line =
+        format!("probe overlap f --features 2,0 --model {} --words cat,dog --strength 2", net());
     let outcome =
         with(folder, &format!("{line} --json"), &["--prompt", "the cat", "--prompt", "a dog"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
@@ -231,5 +232,6 @@ fn shared_neurons_are_shown_and_pushed() {
     fail(folder, "probe overlap f --features 1,1", 2, &["1 twice"]);
     fail(folder, "probe overlap f --features 1,88", 2, &["0 to 7"]);
     fail(folder, &format!("probe overlap f --features 1,2 --model {}", net()), 2, &["--words"]);
-    fail(folder, &format!("{line} --strength 0"), 2, &["`strength` is 0"]);
+    fail(folder, &line.replace("--strength 2", "--strength 0"), 2, &["`strength` is 0"]);
+    fail(folder, &line.replace("--strength 2", "--kl 1e9"), 2, &["no strength reaches"]);
 }

@@ -7,11 +7,11 @@
 //! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, concept steering.
 //! Differs: an answer that is none of the three numbers is missing and counted, never 0.
 
-use nissl_core::chat::Chat;
+use nissl_core::chat::{Chat, Question};
 use nissl_core::network::Tokenizer;
 use nissl_core::{Progress, Result};
 use nissl_judge::Client;
-use nissl_judge::text_score::{self, TextScore};
+use nissl_judge::answers::whole_number;
 
 /// A text that a network wrote, with what a judge may want to know.
 #[derive(Clone, Copy, Debug)]
@@ -101,24 +101,37 @@ pub struct ChatJudge<'a> {
     pub progress: &'a Progress,
 }
 
+/// Tokens of an answer at most: a digit, and room for a model that thinks aloud.
+const ANSWER: usize = 256;
+
+const CONCEPT: &str = "You grade short texts that a small language model wrote. You look only at \
+    whether the text is about a given concept, not at its style or its grammar. Your whole answer is \
+    one digit: 0 when the concept is absent, 1 when it is hinted at or stands in one place only, 2 \
+    when it is plainly there.";
+
+const FLUENCY: &str = "You grade short texts that a small language model wrote. You look only at how \
+    they read, not at what they are about. They were cut off after a fixed length, which does not \
+    matter. Your whole answer is one digit: 0 for text that cannot be followed or repeats itself, 1 \
+    for text with clear mistakes that can still be followed, 2 for text that reads naturally.";
+
 impl Judge for ChatJudge<'_> {
     fn id(&self) -> String {
         self.client.id().to_owned()
     }
 
     fn judge(&self, texts: &[WrittenText<'_>]) -> Result<Vec<Judgement>> {
-        let shown = texts
-            .iter()
-            .map(|text| self.tokenizer.decode(&[text.prompt, text.tokens].concat()))
-            .collect::<Result<Vec<String>>>()?;
-        let pairs: Vec<(&str, &str)> =
-            shown.iter().map(|text| (self.concept, text.as_str())).collect();
-        let marks = text_score::judge(self.client, &pairs, self.progress)?;
-        let judgement = |mark: &TextScore| Judgement {
-            concept: mark.concept.map(f64::from),
-            fluency: mark.fluency.map(f64::from),
-        };
-        Ok(marks.iter().map(judgement).collect())
+        let ask = |system: &str, user| Question { tokens: ANSWER, ..Question::new(system, user) };
+        let mut questions = Vec::with_capacity(2 * texts.len());
+        for text in texts {
+            let shown = self.tokenizer.decode(&[text.prompt, text.tokens].concat())?;
+            let concept = self.concept;
+            questions.push(ask(CONCEPT, format!("Concept: {concept}\n\nText:\n{shown}\n\nDigit:")));
+            questions.push(ask(FLUENCY, format!("Text:\n{shown}\n\nDigit:")));
+        }
+        let answers = self.client.ask_all(&questions, self.progress)?;
+        let grade = |answer: &String| whole_number(answer, 0..=2).map(f64::from);
+        let both = answers.chunks_exact(2);
+        Ok(both.map(|two| Judgement { concept: grade(&two[0]), fluency: grade(&two[1]) }).collect())
     }
 }
 

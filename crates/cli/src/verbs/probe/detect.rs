@@ -20,6 +20,10 @@ use crate::verbs::record;
 
 /// `nissl probe detect`
 #[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "nissl probe detect <FEATURES>... --model <MODEL> --sentences <FILE> [OPTIONS]\n       \
+                      nissl probe detect <FEATURES>... --model <MODEL> --world <FOLDER> [OPTIONS]"
+)]
 #[command(group(clap::ArgGroup::new("texts").args(["sentences", "world"]).required(true)))]
 pub(crate) struct DetectIn {
     /// Folders of features that compete; several may follow

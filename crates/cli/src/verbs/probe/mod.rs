@@ -32,7 +32,7 @@ enum Kind {
     /// Measure how well features tell sentences about a concept from others
     Detect(detect::DetectIn),
     /// Add features to the activity while the network writes, and judge the texts
-    Steer(steer::SteerIn),
+    Steer(Box<steer::SteerIn>),
     /// Take features out and measure the loss, concept by concept
     Ablate(ablate::AblateOne),
     /// Show which neurons features share, and what their common and own neurons do

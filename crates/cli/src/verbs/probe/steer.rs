@@ -7,16 +7,17 @@ use nissl_core::features::Features;
 use nissl_core::network::{LanguageNetwork, Tokenizer};
 use nissl_core::progress::significant;
 use nissl_core::{Error, Result, Site};
+use nissl_judge::ChatSettings;
 use nissl_probe::detect::{ConceptTokens, diff_means, read_sentences};
 use nissl_probe::scores::{Score, add_scores};
 use nissl_probe::site_direction;
-use nissl_probe::steer::{Aim, Judge, RuleJudge, Steer, Steered, Summary, steer_judged};
+use nissl_probe::steer::{Aim, ChatJudge, Judge, RuleJudge, Steer, Steered, Summary, steer_judged};
 use serde::Serialize;
 
 use super::concept::Concept;
 use super::{check_tokenizer, feature_of, figure};
 use crate::Context;
-use crate::verbs::record;
+use crate::verbs::{chat, record};
 
 /// `nissl probe steer`
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,10 @@ pub(crate) struct SteerIn {
     /// strongest examples]
     #[arg(long, value_delimiter = ',')]
     words: Vec<String>,
+    /// The concept in words, for a language model that judges (--chat-model) [default: the words, or
+    /// each feature's explanation]
+    #[arg(long, value_name = "TEXT")]
+    concept: Option<String>,
     /// Another feature to steer for the same concept, as FOLDER:NUMBER; may be given several times
     #[arg(long, value_name = "FEATURE", conflicts_with_all = ["chosen", "all"])]
     against: Vec<String>,
@@ -52,6 +57,8 @@ pub(crate) struct SteerIn {
     label: Option<String>,
     #[command(flatten)]
     settings: Steer,
+    #[command(flatten)]
+    chat: ChatSettings,
 }
 
 /// A direction that is steered.
@@ -77,6 +84,7 @@ struct Outcome<'a> {
 pub(crate) fn run(args: &SteerIn, context: &Context<'_>) -> Result<ExitCode> {
     let settings = Steer { seed: context.global.seed, ..args.settings.clone() };
     settings.validate()?;
+    let client = if args.chat.is_given() { Some(chat::client(&args.chat, context)?) } else { None };
     let (features, numbers) = wanted(args)?;
     let network = record::open(&args.model, context.global)?;
     check_tokenizer(&features, &network, context)?;
@@ -90,13 +98,26 @@ pub(crate) fn run(args: &SteerIn, context: &Context<'_>) -> Result<ExitCode> {
         let hits = |text: &[u32]| {
             text.iter().filter(|token| candidate.concept.tokens.contains(token)).count()
         };
-        let judge: &dyn Judge = &RuleJudge { hits: &hits };
+        let by_rule = RuleJudge { hits: &hits };
+        let by_model = client.as_ref().map(|client| ChatJudge {
+            client,
+            tokenizer,
+            concept: &candidate.concept.text,
+            progress: context.progress,
+        });
+        let judge: &dyn Judge = match &by_model {
+            Some(judge) => judge,
+            None => &by_rule,
+        };
         let aim = Aim { site: &candidate.site, direction: &candidate.direction };
         let found = steer_judged(&network, &prompt, aim, judge, &settings, context.progress)
             .map_err(|error| named(error, &candidate.name))?;
         steered.push(found);
     }
     print(&candidates, &steered, numbers.len() > 1, tokenizer, context)?;
+    if let Some(client) = &client {
+        context.printer.note(&chat::told(client.spent()));
+    }
     keep(&candidates, &steered)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -143,10 +164,14 @@ fn candidates(
     let mut found = Vec::with_capacity(numbers.len() + 2);
     for &number in numbers {
         let (site, direction) = site_direction(network, features, number)?;
-        let concept = match &of_words {
-            Some(concept) => concept.clone(),
-            None => Concept::of_feature(features, number, tokenizer)?,
+        let mut concept = match (&of_words, &args.concept) {
+            (Some(concept), _) => concept.clone(),
+            (None, Some(_)) if args.chat.is_given() => Concept::default(),
+            (None, _) => Concept::of_feature(features, number, tokenizer)?,
         };
+        if let Some(text) = &args.concept {
+            concept.text.clone_from(text);
+        }
         let name = format!("{} {number}", features.method());
         let of = Some((features.clone(), number));
         found.push(Candidate { name, site, direction, of, concept });
