@@ -101,6 +101,15 @@ fn sentences_of_a_file_are_detected_with_a_given_feature() {
     let by = json(folder.path(), &format!("{line} --agreement pearson --feature animals=2"));
     assert_eq!(by["agreement"], "pearson");
 
+    let named = SENTENCES.replace("animals", "-3 (output): pets");
+    write(folder.path(), "named.json", named);
+    let line_of_named = line.replace("s.json", "named.json --described");
+    let found = json(folder.path(), &line_of_named);
+    let concept = &found["methods"][0]["concepts"][0];
+    assert_eq!(concept["feature"], serde_json::json!({"feature": 3, "sign": "minus"}));
+    assert_eq!(concept["activating"], 4, "the feature is told, not chosen");
+    fail(folder.path(), &format!("{line} --described"), 2, &["`animals`", "such as `12:"]);
+
     fail(folder.path(), &format!("{line} --feature cats=1"), 2, &["`cats`", "animals"]);
     fail(folder.path(), &format!("{line} --feature animals=99"), 2, &["0 to 7"]);
     fail(folder.path(), &format!("{line} --feature animals"), 2, &["CONCEPT=NUMBER"]);

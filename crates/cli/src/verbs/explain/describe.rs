@@ -266,8 +266,9 @@ pub(super) fn sentences(args: &WriteAll, context: &Context<'_>) -> Result<ExitCo
     }
     context.printer.note(&format!(
         "{}: {concepts} concepts, {left_out} left out, {missing} sentences missing · {by} · next: \
-         nissl probe detect --sentences {}",
+         nissl probe detect {} --described --sentences {}",
         args.out.display(),
+        features.path().display(),
         args.out.display()
     ));
     Ok(ExitCode::SUCCESS)

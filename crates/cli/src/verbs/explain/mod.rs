@@ -31,7 +31,7 @@ enum Kind {
     All(features::All),
     /// The tokens each feature pushes the next token towards, from the weights alone
     LogitLens(features::Lens),
-    /// What links a feature's examples, and the tokens it pushes; by a language model or by rule
+    /// What links a feature's examples and the tokens it pushes, by language model or by rule
     #[command(name = "describe")]
     DescribeAll(describe::DescribeAll),
     /// Sentences about each described feature and about other things, to detect it with

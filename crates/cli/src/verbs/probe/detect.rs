@@ -49,6 +49,10 @@ pub(crate) struct DetectIn {
     /// the number turns it round; may be given several times
     #[arg(long = "feature", value_name = "CONCEPT=NUMBER")]
     given: Vec<String>,
+    /// Each concept is the feature of the first folder that its name begins with, as
+    /// `nissl explain sentences` writes them
+    #[arg(long, conflicts_with = "given", requires = "sentences")]
+    described: bool,
     /// List every concept of every method
     #[arg(long)]
     each: bool,
@@ -76,6 +80,11 @@ pub(crate) fn run(args: DetectIn, context: &Context<'_>) -> Result<ExitCode> {
     for given in &args.given {
         let (concept, signed) = given_feature(given, &sentences)?;
         methods[0].given.insert(concept, signed);
+    }
+    if args.described {
+        for ConceptSentences { concept, .. } in &sentences {
+            methods[0].given.insert(concept.clone(), described_feature(concept)?);
+        }
     }
     let network = record::open(&args.model, context.global)?;
     for features in &folders {
@@ -147,20 +156,32 @@ fn known(name: &str, concepts: &[ConceptSentences]) -> Result<()> {
     Err(Error::setting("concept", format!("`{name}`"), format!("one such as {}", near.join(", "))))
 }
 
+/// The feature that a name such as `12: days` or `-3 (output): days` begins with.
+fn described_feature(concept: &str) -> Result<Signed> {
+    let number = concept.split([':', ' ']).next().unwrap_or_default();
+    signed_number(number).ok_or_else(|| {
+        Error::setting("concept", format!("`{concept}`"), "a name such as `12: days of the week`")
+    })
+}
+
+/// `12` or `-12`.
+fn signed_number(text: &str) -> Option<Signed> {
+    let (sign, number) = match text.strip_prefix('-') {
+        Some(number) => (Sign::Minus, number),
+        None => (Sign::Plus, text),
+    };
+    Some(Signed { feature: number.parse().ok()?, sign })
+}
+
 /// What `CONCEPT=NUMBER` names.
 fn given_feature(text: &str, concepts: &[ConceptSentences]) -> Result<(String, Signed)> {
-    let parsed = text.rsplit_once('=').and_then(|(concept, number)| {
-        let (sign, number) = match number.strip_prefix('-') {
-            Some(number) => (Sign::Minus, number),
-            None => (Sign::Plus, number),
-        };
-        Some((concept.to_owned(), Signed { feature: number.parse().ok()?, sign }))
-    });
+    let parsed = text.rsplit_once('=');
+    let parsed = parsed.and_then(|(concept, number)| Some((concept, signed_number(number)?)));
     let Some((concept, signed)) = parsed else {
         return Err(Error::setting("feature", format!("`{text}`"), "CONCEPT=NUMBER"));
     };
-    known(&concept, concepts)?;
-    Ok((concept, signed))
+    known(concept, concepts)?;
+    Ok((concept.to_owned(), signed))
 }
 
 fn print(found: &Detected, each: bool, context: &Context<'_>) -> Result<()> {
