@@ -3,7 +3,9 @@
 pub mod compare;
 pub mod demo;
 pub mod language_world;
+pub mod lm_head;
 mod matrix;
+mod modular_addition;
 pub mod report;
 pub mod snmf;
 pub mod study;

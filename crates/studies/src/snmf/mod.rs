@@ -8,6 +8,7 @@
 
 mod factors;
 mod hierarchy;
+mod modular_addition;
 mod read_out;
 mod steering;
 
@@ -41,6 +42,7 @@ fn run(setting: &Setting<'_>) -> Result<Findings> {
     let fitted = factors::factors(setting, &mut findings)?;
     hierarchy::hierarchy(setting, &mut findings)?;
     steering::steering(setting, &fitted, &mut findings)?;
+    modular_addition::modular_addition(setting, &mut findings)?;
     Ok(findings)
 }
 

@@ -1,0 +1,111 @@
+//! Five transformers that learnt to add modulo 113, as real networks whose truth is known.
+//!
+//! Their answer to `(x, y, 113)` is `(x + y) mod 113`, which they compute with waves of a few *key
+//! frequencies* over the numbers; these are read from the embedding, so that no result is presumed.
+//!
+//! Source: the checkpoints of the Local Interaction Basis paper (MIT), see their README in the data
+//! folder; how such networks add: Nanda et al. 2023, arXiv:2301.05217.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use burn::tensor::Device;
+use ndarray::{Array2, ArrayView2, Axis};
+use nissl_core::features::product;
+use nissl_core::network::{Part, ResidualWeights, TokenTable};
+use nissl_core::{Error, Result};
+use nissl_networks::language::Language;
+use nissl_networks::weights::CheckpointWeights;
+
+/// Their folder among the real files.
+pub(crate) const FOLDER: &str = "07-local-interaction-basis";
+/// How many there are.
+pub(crate) const NETWORKS: usize = 5;
+/// The numbers that are added; the token after them asks for the sum.
+pub(crate) const MODULUS: usize = 113;
+/// A key frequency has this share of the strongest one's power in the embedding or more. The others
+/// have 0.15 of it at most, in all five.
+const KEY: f64 = 0.2;
+
+/// One of the networks.
+pub(crate) struct Adder {
+    /// Its matrices.
+    pub(crate) weights: CheckpointWeights,
+    /// To run it.
+    pub(crate) network: Language,
+}
+
+impl Adder {
+    /// The network of a training seed.
+    ///
+    /// # Errors
+    /// A file that is not there or damaged.
+    pub(crate) fn open(folder: &Path, seed: usize) -> Result<Self> {
+        let path = folder.join(format!("seed{seed}.pt"));
+        let weights = CheckpointWeights::open(&path)?;
+        let network = Language::load(&path, &format!("seed{seed}.pt"), &Device::flex())?;
+        Ok(Self { weights, network })
+    }
+
+    /// Logits of the answers `[vector, number]` of vectors `[vector, residual]`.
+    ///
+    /// # Errors
+    /// A head that cannot be read.
+    pub(crate) fn answers(&self, vectors: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        let head = self.table(TokenTable::Head)?;
+        Ok(product(vectors, head.t()))
+    }
+
+    /// A part's vectors `[unit, residual]`.
+    ///
+    /// # Errors
+    /// A part that cannot be read.
+    pub(crate) fn part(&self, part: Part) -> Result<Array2<f32>> {
+        let (units, width) = (self.weights.units(part), self.weights.residual_width());
+        let mut values = vec![0.0; units * width];
+        self.weights.read_units(0, part, 0..units, &mut values)?;
+        shaped(values, units)
+    }
+
+    /// The frequencies that the embedding holds most power at.
+    ///
+    /// # Errors
+    /// An embedding that cannot be read.
+    pub(crate) fn key_frequencies(&self) -> Result<BTreeSet<usize>> {
+        let embedding = self.table(TokenTable::Embed)?;
+        let power = |frequency: usize| -> f64 {
+            let wave = |turn: fn(f64) -> f64| -> f64 {
+                let sums = embedding.axis_iter(Axis(1)).map(|column| {
+                    let at = |token: usize| {
+                        let angle = (frequency * token % MODULUS) as f64 / MODULUS as f64;
+                        turn(angle * std::f64::consts::TAU)
+                    };
+                    column.iter().enumerate().map(|(t, &x)| f64::from(x) * at(t)).sum::<f64>()
+                });
+                sums.map(|sum| sum * sum).sum()
+            };
+            wave(f64::cos) + wave(f64::sin)
+        };
+        let powers: Vec<f64> = (1..=MODULUS / 2).map(power).collect();
+        let strongest = powers.iter().copied().fold(0.0, f64::max);
+        Ok((1..).zip(powers).filter(|&(_, power)| power >= KEY * strongest).map(|p| p.0).collect())
+    }
+
+    /// The vectors of the numbers in a table `[number, residual]`.
+    fn table(&self, table: TokenTable) -> Result<Array2<f32>> {
+        let mut values = vec![0.0; MODULUS * self.weights.residual_width()];
+        self.weights.read_tokens(table, 0..MODULUS, &mut values)?;
+        shaped(values, MODULUS)
+    }
+}
+
+fn shaped(values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
+    let columns = values.len() / rows;
+    Array2::from_shape_vec((rows, columns), values)
+        .map_err(|error| Error::setting("rows", error, "a whole number of vectors"))
+}
+
+/// Frequencies as text, ascending.
+pub(crate) fn listed(frequencies: &BTreeSet<usize>) -> String {
+    frequencies.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
