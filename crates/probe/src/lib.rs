@@ -1,9 +1,10 @@
-//! Interventions and scores: truth matching, concept detection, steering, ablation.
+//! Interventions and scores: truth matching, concept detection, steering, clamping, ablation.
 //!
 //! A probe takes features, a recording or a network as the nouns of the core, never a concrete
 //! network or method, and gives figures with their intervals.
 
 pub mod ablate;
+pub mod clamp;
 mod continuation;
 pub mod detect;
 mod direction;

@@ -130,7 +130,7 @@ pub struct Response<'a> {
 }
 
 /// Logits held at once, in values.
-const LOGITS_AT_ONCE: usize = 16 << 20;
+pub(crate) const LOGITS_AT_ONCE: usize = 16 << 20;
 
 /// Strengths are halved this often below 1 before a target counts as passed by any strength.
 const HALVINGS_BELOW_ONE: i32 = 24;
@@ -219,15 +219,28 @@ impl<'a> Response<'a> {
     /// # Errors
     /// A setting outside its range, or a run that the network refuses.
     pub fn match_strengths(&self, settings: &StrengthMatch) -> Result<Vec<Matched>> {
-        settings.validate()?;
+        settings.matched_by(|strengths| self.divergences(strengths))
+    }
+}
+
+impl StrengthMatch {
+    /// The strength for every sign and target, plus first, targets in their order; `divergences`
+    /// gives those at signed strengths, `[strength]`, whatever the intervention is.
+    ///
+    /// # Errors
+    /// A setting outside its range, or what `divergences` says.
+    pub fn matched_by(
+        &self,
+        divergences: impl Fn(&[f64]) -> Result<Vec<f64>>,
+    ) -> Result<Vec<Matched>> {
+        self.validate()?;
         let mut searches = Vec::new();
         for sign in Sign::BOTH {
-            let curve = self.curve(sign, settings)?;
-            searches.extend(
-                settings.targets.iter().map(|&target| Search::new(sign, target, settings, &curve)),
-            );
+            let curve = self.curve(sign, &divergences)?;
+            searches
+                .extend(self.targets.iter().map(|&target| Search::new(sign, target, self, &curve)));
         }
-        for _ in 0..settings.halvings {
+        for _ in 0..self.halvings {
             let open: Vec<usize> = (0..searches.len()).filter(|&at| searches[at].open()).collect();
             if open.is_empty() {
                 break;
@@ -238,9 +251,7 @@ impl<'a> Response<'a> {
                 .zip(&tried)
                 .map(|(&at, strength)| f64::from(searches[at].sign.factor()) * strength)
                 .collect();
-            for ((at, strength), found) in
-                open.into_iter().zip(tried).zip(self.divergences(&signed)?)
-            {
+            for ((at, strength), found) in open.into_iter().zip(tried).zip(divergences(&signed)?) {
                 searches[at].meet(strength, found);
             }
         }
@@ -248,23 +259,26 @@ impl<'a> Response<'a> {
     }
 
     /// `(α, KL)` by doubling from below the smallest target up to the strongest, ascending.
-    fn curve(&self, sign: Sign, settings: &StrengthMatch) -> Result<Vec<(f64, f64)>> {
+    fn curve(
+        &self,
+        sign: Sign,
+        divergences: &impl Fn(&[f64]) -> Result<Vec<f64>>,
+    ) -> Result<Vec<(f64, f64)>> {
         let factor = f64::from(sign.factor());
         let evaluate = |strengths: &[f64]| -> Result<Vec<(f64, f64)>> {
             let signed: Vec<f64> = strengths.iter().map(|strength| factor * strength).collect();
-            let found = self.divergences(&signed)?;
-            Ok(strengths.iter().copied().zip(found).collect())
+            Ok(strengths.iter().copied().zip(divergences(&signed)?).collect())
         };
-        let first = settings.strongest.min(1.0);
+        let first = self.strongest.min(1.0);
         let mut doublings = vec![first];
         while let Some(&last) = doublings.last() {
-            if last >= settings.strongest {
+            if last >= self.strongest {
                 break;
             }
-            doublings.push((2.0 * last).min(settings.strongest));
+            doublings.push((2.0 * last).min(self.strongest));
         }
         let mut curve = evaluate(&doublings)?;
-        let smallest = settings.targets.iter().copied().fold(f64::INFINITY, f64::min);
+        let smallest = self.targets.iter().copied().fold(f64::INFINITY, f64::min);
         let mut halvings = 0;
         while curve[0].1 >= smallest && halvings < HALVINGS_BELOW_ONE {
             let below: Vec<f64> =

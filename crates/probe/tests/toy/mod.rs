@@ -2,6 +2,8 @@
 //! `j` raises the logit of the word after `j`.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod gated;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nissl_core::network::{
     FinalNorm, Generated, KeyValueCache, LanguageNetwork, Network, Sampling, TokenBatch, Tokenizer,
