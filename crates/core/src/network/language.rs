@@ -256,6 +256,11 @@ pub trait Tokenizer: Send + Sync {
     /// The token that ends a text, when there is one.
     fn end(&self) -> Option<u32>;
 
+    /// The tokens that end an answer in a conversation.
+    fn answer_ends(&self) -> Vec<u32> {
+        self.end().into_iter().collect()
+    }
+
     /// The prompt that stands for a conversation, ready for the assistant's next answer.
     ///
     /// # Errors

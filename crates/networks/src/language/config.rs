@@ -181,6 +181,19 @@ impl Config {
     }
 }
 
+/// The tokens that end a text or an answer, by `config.json` and `generation_config.json`; none where
+/// neither says so.
+pub(crate) fn end_tokens(folder: &Path) -> Vec<u32> {
+    let of = |name: &str| -> Option<Vec<u32>> {
+        let bytes = std::fs::read(folder.join(name)).ok()?;
+        let value: Value = serde_json::from_slice(&bytes).ok()?;
+        let ends = value.get("eos_token_id")?;
+        let list = ends.as_array().cloned().unwrap_or_else(|| vec![ends.clone()]);
+        Some(list.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect())
+    };
+    ["config.json", "generation_config.json"].into_iter().filter_map(of).flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -21,6 +21,17 @@ pub fn generate(
     sampling: &Sampling,
     taps: &mut Taps<'_>,
 ) -> Result<Generated> {
+    generate_until(network, prompt, sampling, sampling.stop.as_slice(), taps)
+}
+
+/// Continues `prompt` until one of `stops` is drawn, in the place of the setting's own.
+pub(crate) fn generate_until(
+    network: &dyn LanguageNetwork,
+    prompt: &[u32],
+    sampling: &Sampling,
+    stops: &[u32],
+    taps: &mut Taps<'_>,
+) -> Result<Generated> {
     sampling.validate()?;
     let wanted = prompt.len() + sampling.tokens;
     // The last token is drawn but not read.
@@ -46,7 +57,7 @@ pub fn generate(
         let (token, log_probability) = draw(&last_row(logits)?, sampling, &mut rng)?;
         generated.tokens.push(token);
         generated.log_probabilities.push(log_probability);
-        if sampling.stop == Some(token) {
+        if stops.contains(&token) {
             break;
         }
         next = vec![token];

@@ -4,6 +4,8 @@
 
 mod attention;
 mod bert;
+mod chat;
+pub mod chat_template;
 mod checkpoint;
 pub(crate) mod config;
 pub(crate) mod described;
@@ -31,6 +33,7 @@ use nissl_core::network::{
 use nissl_core::taps::Taps;
 use nissl_core::{Error, Result, Site};
 
+pub use chat::{LocalChat, chat_tokens};
 pub use generate::generate;
 pub use source::{Hub, Source};
 pub use tokenizer::TextTokenizer;

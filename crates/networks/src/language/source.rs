@@ -133,6 +133,12 @@ impl Source {
         if let Err(error) = repo.get("tokenizer.json") {
             tracing::info!("{self} has no tokenizer.json: {error}");
         }
+        // What conversations need, where the network was made for them.
+        for file in ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"] {
+            if let Err(error) = repo.get(file) {
+                tracing::debug!("{self} has no {file}: {error}");
+            }
+        }
         Ok(config.parent().map(PathBuf::from).unwrap_or_default())
     }
 

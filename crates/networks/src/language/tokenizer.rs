@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use nissl_core::chat::Message;
 use nissl_core::error::IoContext;
 use nissl_core::network::{TokenSpan, Tokenizer};
 use nissl_core::{Error, Result};
 use tokenizers::DecoderWrapper;
+
+use super::chat_template::ChatTemplate;
+use super::config::end_tokens;
 
 /// A `tokenizer.json`.
 #[derive(Clone)]
@@ -14,6 +18,8 @@ pub struct TextTokenizer {
     path: PathBuf,
     json: Vec<u8>,
     end: Option<u32>,
+    /// The checkpoint it came with.
+    folder: Option<PathBuf>,
 }
 
 impl TextTokenizer {
@@ -24,7 +30,8 @@ impl TextTokenizer {
     pub fn read(folder: &Path, end: Option<u32>) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).at(&path, "open")?;
-        Self::parse(path, bytes, end)
+        let folder = Some(folder.to_owned());
+        Ok(Self { folder, ..Self::parse(path, bytes, end)? })
     }
 
     /// Reads the bytes of a `tokenizer.json` that `path` stands for.
@@ -40,7 +47,7 @@ impl TextTokenizer {
             Error::file(&path, "truncation", error, "one that can be switched off")
         })?;
         inner.with_padding(None);
-        Ok(Self { inner, path, json, end })
+        Ok(Self { inner, path, json, end, folder: None })
     }
 
     /// The same tokenizer with `word` as the token that ends a text, where the vocabulary has it.
@@ -53,6 +60,14 @@ impl TextTokenizer {
     /// The file as it was read.
     pub fn json(&self) -> &[u8] {
         &self.json
+    }
+
+    /// The chat template that came with the checkpoint; `None` when it had none.
+    ///
+    /// # Errors
+    /// Files beside the tokenizer that cannot be read.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        self.folder.as_deref().map_or(Ok(None), ChatTemplate::read)
     }
 
     /// The token of a word or piece of a word.
@@ -105,5 +120,32 @@ impl Tokenizer for TextTokenizer {
 
     fn end(&self) -> Option<u32> {
         self.end
+    }
+    fn chat_prompt(&self, messages: &[Message]) -> Result<String> {
+        let Some(template) = self.chat_template()? else {
+            let path = self.folder.as_ref().unwrap_or(&self.path);
+            return Err(Error::file(path, "chat_template", "absent", "a chat template").with_help(
+                "give the prompt as plain text: this network was not made to converse",
+            ));
+        };
+        let text = template.render(messages)?;
+        // Encoding adds the first token by itself; twice would be unlike the training.
+        let begin = template.begin_token().filter(|begin| {
+            let first = self.encode("").ok().and_then(|spans| spans.first().map(|span| span.id));
+            first.is_some() && self.id(begin) == first
+        });
+        Ok(begin.and_then(|begin| text.strip_prefix(begin)).map(str::to_owned).unwrap_or(text))
+    }
+
+    fn answer_ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = self.end.into_iter().collect();
+        if let Some(folder) = &self.folder {
+            ends.extend(end_tokens(folder));
+            let template = self.chat_template().ok().flatten();
+            ends.extend(template.and_then(|template| self.id(template.end_token()?)));
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        ends
     }
 }
