@@ -1,6 +1,8 @@
-//! `nissl probe truth|detect|steer|ablate|overlap …`, one file for each probe.
+//! `nissl probe truth|detect|steer|clamp|ablate|overlap …`, one file for each probe.
 
 mod ablate;
+mod asked;
+mod clamp;
 mod concept;
 mod detect;
 mod overlap;
@@ -15,6 +17,7 @@ use nissl_core::network::LanguageNetwork;
 use nissl_core::{Error, Recording, Result, Site};
 
 use crate::Context;
+use asked::Asked;
 
 /// `nissl probe`
 #[derive(Debug, clap::Args)]
@@ -33,6 +36,8 @@ enum Kind {
     Detect(detect::DetectIn),
     /// Add features to the activity while the network writes, and judge the texts
     Steer(Box<steer::SteerIn>),
+    /// Hold units at values and see what the network says
+    Clamp(Box<clamp::ClampUnits>),
     /// Take features out and measure the loss, concept by concept
     Ablate(ablate::AblateOne),
     /// Show which neurons features share, and what their common and own neurons do
@@ -44,6 +49,7 @@ pub(crate) fn run(args: Probe, context: &Context<'_>) -> Result<ExitCode> {
         Kind::Truth(args) => truth::run(args, context),
         Kind::Detect(args) => detect::run(args, context),
         Kind::Steer(args) => steer::run(&args, context),
+        Kind::Clamp(args) => clamp::run(*args, context),
         Kind::Ablate(args) => ablate::run(args, context),
         Kind::Overlap(args) => overlap::run(&args, context),
     }

@@ -1,4 +1,4 @@
-//! `nissl probe steer FEATURES:NUMBER|FEATURES --model MODEL`
+//! `nissl probe steer FEATURES:NUMBER|FEATURES --model MODEL [--prompt TEXT|--chat TEXT]`
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use nissl_probe::steer::{Aim, ChatJudge, Judge, RuleJudge, Steer, Steered, Summa
 use serde::Serialize;
 
 use super::concept::Concept;
-use super::{check_tokenizer, feature_of, figure};
+use super::{Asked, check_tokenizer, feature_of, figure};
 use crate::Context;
 use crate::verbs::{chat, record};
 
@@ -34,9 +34,8 @@ pub(crate) struct SteerIn {
     /// The network that was recorded
     #[arg(long)]
     model: String,
-    /// The text that is continued
-    #[arg(long, default_value = "I think that")]
-    prompt: String,
+    #[command(flatten)]
+    asked: Asked,
     /// Words whose appearance is counted, separated by commas [default: the tokens of each feature's
     /// strongest examples]
     #[arg(long, value_delimiter = ',')]
@@ -89,7 +88,7 @@ pub(crate) fn run(args: &SteerIn, context: &Context<'_>) -> Result<ExitCode> {
     let network = record::open(&args.model, context.global)?;
     check_tokenizer(&features, &network, context)?;
     let tokenizer = network.tokenizer()?;
-    let prompt: Vec<u32> = tokenizer.encode(&args.prompt)?.iter().map(|span| span.id).collect();
+    let prompt = args.asked.tokens(tokenizer)?;
     let candidates = candidates(args, (&features, &numbers), &network, settings.seed)?;
 
     let mut steered = Vec::with_capacity(candidates.len());
