@@ -6,6 +6,7 @@
 //! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, concept detection; the words are our own.
 //! Memory: all sentences.
 
+use std::fmt::Write as _;
 use nissl_core::chat::Question;
 use nissl_core::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ fn question(system: &str, concept: &str, earlier: &[String], tokens: usize) -> Q
     if !earlier.is_empty() {
         user += "\nSentences so far:\n";
         for (number, sentence) in (1..).zip(earlier) {
-            user += &format!("{number}. {sentence}\n");
+            let _never_fails = writeln!(user, "{number}. {sentence}");
         }
         user += "\nThe next one must differ from all of these in subject, words and structure.\n";
     }

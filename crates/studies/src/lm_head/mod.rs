@@ -3,6 +3,8 @@
 //! Parts A and B plant neurons that read and write known words; part C has trained networks whose
 //! neurons stand for waves instead of words; part D asks what fine-tuning changes.
 
+mod checkpoint;
+mod clamping;
 mod fine_tuning;
 mod modular_addition;
 mod planted;
@@ -29,6 +31,7 @@ fn run(setting: &Setting<'_>) -> Result<Findings> {
     let bars = Bars::new("Neurons read through the head");
     let mut findings = Findings { bars, ..Findings::default() };
     planted::planted(setting, &mut findings)?;
+    clamping::clamping(setting, &mut findings)?;
     modular_addition::modular_addition(setting, &mut findings)?;
     fine_tuning::fine_tuning(setting, &mut findings)?;
     Ok(findings)

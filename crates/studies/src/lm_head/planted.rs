@@ -17,7 +17,7 @@ const STRENGTHS: [f32; 3] = [2.0, 4.0, 8.0];
 /// Length of the direction that all rows share in one of the worlds.
 const COMMON: f32 = 12.0;
 /// Standard deviations from which a unit counts as specialised under the recommended preset.
-const LEAST_Z: f32 = 5.5;
+pub(super) const LEAST_Z: f32 = 5.5;
 
 /// Plants neurons that read a token and decodes them.
 pub(super) fn planted(setting: &Setting<'_>, findings: &mut Findings) -> Result<()> {
