@@ -9,6 +9,7 @@ mod full_disk;
 mod help;
 mod house_rules;
 mod interruption;
+mod lm_head;
 mod matrices;
 mod output;
 mod probing;

@@ -123,6 +123,12 @@ impl<'a> Families<'a> {
         if let (Split::First, Some(&first)) = (split, pieces.first()) {
             return Ok(found(vec![first]));
         }
+        if pieces.is_empty() {
+            let near = nissl_core::error::nearest(&wanted, self.members.keys().map(String::as_str));
+            let expected =
+                format!("a word that this tokenizer can write, such as {}", near.join(", "));
+            return Err(Error::setting("word", format!("`{}`", word.trim()), expected));
+        }
         let shown: Vec<String> = pieces.iter().map(|&id| format!("{:?}", self.text(id))).collect();
         let expected = if split == Split::Family {
             "a word of which one form is one token; take its first token instead (--split first)"

@@ -46,7 +46,7 @@ pub use features::FeatureWeights;
 pub use map::{HeadMap, HeadMapDetail, Units, decode_to};
 pub use matrix::MatrixWeights;
 pub use moments::HeadMoments;
-pub use search::{By, Hit, Search, search};
+pub use search::{By, Hit, Search, search, search_map};
 pub use settings::{Centre, LmHead, Normalise, SignChoice};
 pub use span::Span;
 pub use spectrum::{Spectrum, strongest_frequencies};

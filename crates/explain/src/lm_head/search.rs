@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moments::HeadMoments;
 use super::projection::{Block, Projection};
-use super::{LmHead, Sign, SignChoice};
+use super::{Decoded, HeadMap, LmHead, Sign, SignChoice};
 
 /// By what units are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -83,6 +83,47 @@ pub fn search(
     search: &Search,
     progress: &Progress,
 ) -> Result<Vec<Hit>> {
+    find(weights, settings, tokens, search, None, progress)
+}
+
+/// The same by the normalisers of a stored map, so that probabilities need no pass over all tokens;
+/// with a two-stage map they are estimates.
+///
+/// # Errors
+/// As [`search`]; a map of another network, or one that is damaged.
+pub fn search_map(
+    weights: &dyn ResidualWeights,
+    map: &HeadMap,
+    tokens: &[u32],
+    search: &Search,
+    progress: &Progress,
+) -> Result<Vec<Hit>> {
+    let detail = &map.manifest().detail;
+    if detail.vocabulary != weights.vocabulary() || detail.layers != weights.layers() {
+        let found = format!("of {} tokens and {} layers", detail.vocabulary, detail.layers);
+        let expected =
+            format!("{} and {}, as {} has", weights.vocabulary(), weights.layers(), weights.id());
+        return Err(Error::file(map.path(), "vocabulary", found, expected));
+    }
+    let mut normalisers = Normalisers::new();
+    for group in map.units()? {
+        let of = |one: Decoded| ((one.layer, one.part, one.unit, one.sign), one.log_sum_exp);
+        normalisers.extend(group?.into_iter().map(of));
+    }
+    find(weights, map.settings(), tokens, search, Some(&normalisers), progress)
+}
+
+/// `log Σ exp ℓ` of units and signs.
+type Normalisers = BTreeMap<(u32, Part, u32, Sign), f64>;
+
+fn find(
+    weights: &dyn ResidualWeights,
+    settings: &LmHead,
+    tokens: &[u32],
+    search: &Search,
+    normalisers: Option<&Normalisers>,
+    progress: &Progress,
+) -> Result<Vec<Hit>> {
     if search.hits == 0 {
         return Err(Error::setting("hits", 0, "1 or more"));
     }
@@ -118,7 +159,8 @@ pub fn search(
             entry.insert(projection.mean(block.layer, block.part, progress)?);
         }
         let rows = projection.rows(block, means[&key].as_deref())?;
-        let looked = Looked { projection: &projection, block, rows: &rows, moments: &moments };
+        let looked =
+            Looked { projection: &projection, block, rows: &rows, moments: &moments, normalisers };
         best.extend(looked.hits(&wanted, &vectors, search.by, progress)?);
         best.sort_by(|a, b| {
             let place = |hit: &Hit| (hit.layer, hit.part, hit.unit, hit.sign);
@@ -136,6 +178,7 @@ struct Looked<'a> {
     block: &'a Block,
     rows: &'a [f32],
     moments: &'a HeadMoments,
+    normalisers: Option<&'a Normalisers>,
 }
 
 impl Looked<'_> {
@@ -147,7 +190,7 @@ impl Looked<'_> {
         by: By,
         progress: &Progress,
     ) -> Result<Vec<Hit>> {
-        let Self { projection, block, rows, moments } = *self;
+        let Self { projection, block, rows, moments, normalisers } = *self;
         let (width, units) = (projection.width(), block.units.len());
         let mut logits = vec![0.0f32; units * tokens.len()];
         let vectors = MatRef::row_major(vectors, tokens.len(), width).transposed();
@@ -156,17 +199,25 @@ impl Looked<'_> {
             SignChoice::Plus => &[Sign::Plus],
             SignChoice::Both => &[Sign::Plus, Sign::Minus],
         };
-        let scans = match by {
-            By::Z => Vec::new(),
-            By::Probability => {
-                let both = if signs.len() == 2 { Signs::Both } else { Signs::Plus };
-                let mut scan = LogitScan::new(rows, width, 1, both);
-                projection.vocabulary.tiles(projection.weights, progress, |tile, first| {
-                    scan.push(tile, first as u32);
-                    Ok(())
-                })?;
-                scan.finish()
+        let scans = if by == By::Probability && normalisers.is_none() {
+            let both = if signs.len() == 2 { Signs::Both } else { Signs::Plus };
+            let mut scan = LogitScan::new(rows, width, 1, both);
+            projection.vocabulary.tiles(projection.weights, progress, |tile, first| {
+                scan.push(tile, first as u32);
+                Ok(())
+            })?;
+            scan.finish()
+        } else {
+            Vec::new()
+        };
+        let normaliser = |at: usize, sign: Sign| match normalisers {
+            _ if by == By::Z => None,
+            Some(known) => {
+                let key = (block.layer as u32, block.part, block.units[at] as u32, sign);
+                known.get(&key).copied()
             }
+            None if sign == Sign::Plus => Some(scans[at].plus.log_sum_exp),
+            None => scans[at].minus.map(|softmax| softmax.log_sum_exp),
         };
         let mut hits = Vec::with_capacity(units * signs.len());
         for (at, (mean, deviation)) in moments.of_rows(rows).into_iter().enumerate() {
@@ -185,12 +236,9 @@ impl Looked<'_> {
                 let logit = row[first] * flip;
                 let above = f64::from(logit) - mean * f64::from(flip);
                 let z = if deviation > 0.0 { above / deviation } else { 0.0 };
-                let softmax = scans.get(at).and_then(|scan| match sign {
-                    Sign::Plus => Some(scan.plus),
-                    Sign::Minus => scan.minus,
-                });
-                let probability = softmax.map(|softmax| {
-                    row.iter().map(|&logit| softmax.probability(logit * flip)).sum::<f64>()
+                let probability = normaliser(at, sign).map(|normaliser| {
+                    let logits = row.iter().map(|&logit| f64::from(logit * flip));
+                    logits.map(|logit| (logit - normaliser).exp()).sum::<f64>().min(1.0)
                 });
                 hits.push(Hit {
                     layer: block.layer as u32,

@@ -5,6 +5,7 @@ use nissl_core::network::Part;
 use nissl_core::store::{Existing, Provenance};
 use nissl_explain::lm_head::{
     By, Centre, Class, HeadMap, LmHead, Search, Warning, class_for, coverage, decode_to, search,
+    search_map,
 };
 use rand::seq::SliceRandom;
 
@@ -173,6 +174,15 @@ fn classes_tell_what_a_neuron_reads_and_what_it_writes() {
         let told = coverage(map.units().expect("opens"), 512, &settings).expect("covers");
         assert_eq!(told.classes.values().sum::<u64>(), 4096);
         assert!(told.classes[&Class::Neither] >= 3890, "{:?}", told.classes);
+        // A stored map knows the normalisers, and so the probabilities without another pass.
+        let tokens = [truth.planted[0].reads as u32, truth.planted[1].reads as u32];
+        let options = Search { by: By::Probability, hits: 10 };
+        let stored = search_map(&weights, &map, &tokens, &options, &Progress::silent());
+        let scanned = search(&weights, &settings, &tokens, &options, &Progress::silent());
+        for (a, b) in stored.expect("finds").iter().zip(&scanned.expect("finds")) {
+            assert_eq!((a.layer, a.part, a.unit), (b.layer, b.part, b.unit));
+            assert!((a.score - b.score).abs() < 1e-9);
+        }
         assert!(HeadMap::open(&path).expect("opens").manifest().detail.special >= 240);
     }
 }

@@ -119,6 +119,31 @@ struct Chunk {
     progress: u64,
 }
 
+/// The whole matrix `[row, column]` in `path`, in memory: heads, labels' vectors and other small
+/// matrices that are no recordings.
+///
+/// # Errors
+/// A file that is no matrix, is damaged or lies about itself, or settings that do not fit the format.
+pub fn matrix(path: &Path, settings: &Import) -> Result<Array2<f32>> {
+    drop(open_file(path)?);
+    let format = settings.format.map_or_else(|| format::sniff(path), Ok)?;
+    settings.validate(format)?;
+    let matrix = match format {
+        Format::Npy => npy::open(path, settings)?,
+        Format::Npz => npz::open(path, settings)?,
+        Format::Csv => csv::open(path, settings)?,
+        Format::Parquet => parquet::open(path, settings)?,
+        Format::Safetensors => safetensors::open(path, settings)?,
+    };
+    let mut values = Vec::new();
+    for chunk in matrix.chunks {
+        values.extend(chunk?.activity);
+    }
+    let rows = values.len() / matrix.units;
+    Array2::from_shape_vec((rows, matrix.units), values)
+        .map_err(|error| Error::file(path, "shape", error, "a matrix"))
+}
+
 /// The most units a recording can be imported with.
 const MOST_UNITS: u64 = 1 << 24;
 

@@ -2,6 +2,7 @@
 
 mod describe;
 mod features;
+mod lm_head;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Kind {
     /// Sentences about each described feature and about other things, to detect it with
     #[command(name = "sentences")]
     WriteAll(describe::WriteAll),
+    /// The tokens that every neuron or feature reads and writes, from the weights alone
+    LmHead(lm_head::LmHeadArgs),
 }
 
 pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {
@@ -45,6 +48,7 @@ pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {
         Kind::LogitLens(args) => features::logit_lens(&args, context),
         Kind::DescribeAll(args) => describe::describe(&args, context),
         Kind::WriteAll(args) => describe::sentences(&args, context),
+        Kind::LmHead(args) => lm_head::run(&args, context),
     }
 }
 
