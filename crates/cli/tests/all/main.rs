@@ -15,5 +15,6 @@ mod output;
 mod probing;
 mod recording;
 mod reports;
+mod reversal;
 mod support;
 mod way;

@@ -1,4 +1,4 @@
-//! `nissl probe truth|detect|steer|clamp|ablate|overlap …`, one file for each probe.
+//! `nissl probe truth|detect|steer|clamp|ablate|overlap|reverse …`, one file for each probe.
 
 mod ablate;
 mod asked;
@@ -6,6 +6,7 @@ mod clamp;
 mod concept;
 mod detect;
 mod overlap;
+mod reverse;
 mod steer;
 mod truth;
 
@@ -42,6 +43,8 @@ enum Kind {
     Ablate(ablate::AblateOne),
     /// Show which neurons features share, and what their common and own neurons do
     Overlap(overlap::Overlap),
+    /// Negate a network's weight vectors along a concept, and judge what that does
+    Reverse(reverse::ReverseRows),
 }
 
 pub(crate) fn run(args: Probe, context: &Context<'_>) -> Result<ExitCode> {
@@ -52,6 +55,7 @@ pub(crate) fn run(args: Probe, context: &Context<'_>) -> Result<ExitCode> {
         Kind::Clamp(args) => clamp::run(*args, context),
         Kind::Ablate(args) => ablate::run(args, context),
         Kind::Overlap(args) => overlap::run(&args, context),
+        Kind::Reverse(args) => reverse::run(args, context),
     }
 }
 

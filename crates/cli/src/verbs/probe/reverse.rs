@@ -99,18 +99,26 @@ pub(crate) fn run(args: ReverseRows, context: &Context<'_>) -> Result<ExitCode> 
             "a smaller one: no vector is so much along the concept",
         ));
     }
-    let mut provenance = Provenance::here(&args.settings, context.global.seed, &context.global.device);
+    let mut provenance =
+        Provenance::here(&args.settings, context.global.seed, &context.global.device);
     for input in std::iter::once(&folder).chain(&args.text) {
         provenance = provenance.with_input(input)?;
     }
-    let edit = |reversed: &[Aligned], out: &Path, existing: Existing| -> Result<ConceptLikelihood> {
-        let detail =
-            Reversed { base: args.model.clone(), tokens: tokens.clone(), reversed: reversed.to_vec() };
-        write_reversed(&weights, detail, provenance.clone(), out, existing, context.progress)?;
-        let network =
-            Language::load(out, &out.display().to_string(), &device::parse(&context.global.device)?)?;
-        concept_likelihood(&network, &tokens, &texts, context.progress)
-    };
+    let edit =
+        |reversed: &[Aligned], out: &Path, existing: Existing| -> Result<ConceptLikelihood> {
+            let detail = Reversed {
+                base: args.model.clone(),
+                tokens: tokens.clone(),
+                reversed: reversed.to_vec(),
+            };
+            write_reversed(&weights, detail, provenance.clone(), out, existing, context.progress)?;
+            let network = Language::load(
+                out,
+                &out.display().to_string(),
+                &device::parse(&context.global.device)?,
+            )?;
+            concept_likelihood(&network, &tokens, &texts, context.progress)
+        };
     let after = edit(&reversed, &args.out, context.global.existing())?;
     let control = match args.control {
         Control::None => None,
@@ -160,7 +168,8 @@ fn print(
             ])
         })
         .collect();
-    let headers = ["weights", ">p where it is next", ">ln p there", ">p elsewhere", ">perplexity elsewhere"];
+    let headers =
+        ["weights", ">p where it is next", ">ln p there", ">p elsewhere", ">perplexity elsewhere"];
     context.printer.table(&headers, &rows);
     let mut parts: Vec<(Part, usize)> = Vec::new();
     for one in reversed {
@@ -169,7 +178,8 @@ fn print(
             None => parts.push((one.part, 1)),
         }
     }
-    let counts: Vec<_> = parts.iter().map(|(part, count)| format!("{count} {}", part.name())).collect();
+    let counts: Vec<_> =
+        parts.iter().map(|(part, count)| format!("{count} {}", part.name())).collect();
     let positions = figures[0].map_or(0, |before| before.positions);
     context.printer.note(&format!(
         "{}: {} vectors reversed ({}), judged on {positions} positions of the concept",
