@@ -6,10 +6,10 @@
 //! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, concept detection; the words are our own.
 //! Memory: all sentences.
 
-use std::fmt::Write as _;
 use nissl_core::chat::Question;
 use nissl_core::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 use crate::answers::without_thoughts;
 use crate::client::Client;

@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use common::fixture;
 use nissl_core::chat::{Chat, Message, Question, Role};
-use nissl_core::network::{LanguageNetwork, Sampling, Tokenizer};
+use nissl_core::network::{LanguageNetwork, Sampling};
 use nissl_core::store::write_bytes;
 use nissl_core::taps::{Change, Edit, Taps};
 use nissl_networks::language::{Language, LocalChat, chat_tokens, generate};

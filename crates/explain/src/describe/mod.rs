@@ -8,6 +8,7 @@
 //! Source: Shafran, Geiger, Geva 2025, arXiv:2506.10920, descriptions; the words are our own.
 //! Memory: the questions, some 4 kB for each described feature, and what the logit lens needs.
 
+mod answer;
 mod contexts;
 mod prompts;
 mod rules;
@@ -18,10 +19,10 @@ use nissl_core::chat::Question;
 use nissl_core::features::Features;
 use nissl_core::network::LanguageNetwork;
 use nissl_core::{Error, Progress, Recording, Result};
-use nissl_judge::answers::{after_tag, without_thoughts};
 use nissl_judge::{Client, question_key};
 use serde::{Deserialize, Serialize};
 
+use self::answer::Said;
 pub use self::contexts::contexts;
 pub use self::prompts::{input_question, output_question};
 pub use self::rules::VocabularyForms;
@@ -226,9 +227,13 @@ pub fn ask(asked: &[Asked], client: &Client, progress: &Progress) -> Result<Desc
     let answers = client.ask_all(&all, progress)?;
     let mut described = Described::default();
     for (asked, answer) in asked.iter().zip(answers) {
-        let Some(text) = description_of(&answer) else {
-            described.missing += 1;
-            continue;
+        let text = match Said::of(&answer) {
+            Said::Link(text) => Some(text),
+            Said::NoLink => None,
+            Said::Nothing => {
+                described.missing += 1;
+                continue;
+            }
         };
         let key = question_key(client.id(), &asked.question);
         described.descriptions.push(Description {
@@ -245,18 +250,6 @@ pub fn ask(asked: &[Asked], client: &Client, progress: &Progress) -> Result<Desc
 
 /// Digits of a question's hash that are kept; the cache of answers begins its keys with them.
 const KEY_SHOWN: usize = 12;
-
-/// The description in an answer: `None` when it says nothing, `Some(None)` for [`NO_LINK`].
-fn description_of(answer: &str) -> Option<Option<String>> {
-    let said = after_tag(answer, prompts::TAG)?;
-    let no_link = |text: &str| {
-        text.trim_matches(|c: char| !c.is_alphanumeric()).eq_ignore_ascii_case(NO_LINK)
-    };
-    if no_link(&said) || no_link(without_thoughts(answer)) {
-        return Some(None);
-    }
-    Some(Some(said))
-}
 
 /// The descriptions by rule: the pattern of the examples, and what the pushed tokens share.
 ///
@@ -381,22 +374,6 @@ impl Sources<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_become_descriptions_or_none() {
-        let some = |text: &str| Some(Some(text.to_owned()));
-        assert_eq!(
-            description_of("Days appear.\nLink: days of the week"),
-            some("days of the week")
-        );
-        assert_eq!(description_of("days"), some("days"));
-        for text in ["TRASH", "Link: TRASH", "Link: trash.", "<think>hm</think>\nLink: **TRASH**"] {
-            assert_eq!(description_of(text), Some(None), "{text}");
-        }
-        assert_eq!(description_of("Link: trash cans"), some("trash cans"));
-        assert_eq!(description_of(" \n"), None);
-        assert_eq!(description_of("Link:"), None);
-    }
 
     #[test]
     fn shallow_layers_prefer_the_input_side() {

@@ -1,5 +1,7 @@
 //! The questions that a language model is asked about a feature.
 
+use std::fmt::Write as _;
+
 use nissl_core::chat::Question;
 
 use crate::examples::Example;
@@ -42,8 +44,9 @@ pub fn input_question(examples: &[&Example], answer_tokens: usize) -> Question {
         let token = example.tokens.get(example.focus).map(String::as_str).unwrap_or_default();
         let coefficient = nissl_core::progress::significant(f64::from(example.activation));
         let context = context(&example.tokens, example.focus);
-        user += &format!(
-            "{number}. token {:?}, coefficient {coefficient}\n   {context}\n",
+        let _never_fails = writeln!(
+            user,
+            "{number}. token {:?}, coefficient {coefficient}\n   {context}",
             bare(token)
         );
     }
@@ -103,7 +106,7 @@ mod tests {
 
     fn example(tokens: &[&str], focus: usize, activation: f32) -> Example {
         let tokens: Vec<String> = tokens.iter().map(|&token| token.to_owned()).collect();
-        Example { tokens, focus, activation, ..Example::default() }
+        Example { activation, tokens, focus, ..Example::default() }
     }
 
     #[test]

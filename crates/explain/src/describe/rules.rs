@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn vocabulary() -> Vec<String> {
-        let mut words: Vec<String> = (0..2000).map(|n| word(n)).collect();
+        let mut words: Vec<String> = (0..2000).map(word).collect();
         words.extend((0..100).map(|n| format!(" {n}")));
         words.extend((0..60).map(|n| format!(" {}ing", word(n).trim())));
         words.extend((0..30).map(|n| format!(" pre{}", word(n).trim())));

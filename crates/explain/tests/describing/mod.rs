@@ -1,5 +1,7 @@
 //! Descriptions by scripted language models and by rule, of features whose meaning is planted.
 
+use std::fmt::Write as _;
+
 use std::sync::{Arc, Mutex};
 
 use nissl_core::chat::Question;
@@ -72,8 +74,9 @@ fn the_question_holds_exactly_the_strongest_triples() {
                 })
                 .collect();
             let coefficient = nissl_core::progress::significant(f64::from(column[sample]));
-            expected += &format!(
-                "{}. token {token:?}, coefficient {coefficient}\n   {}\n",
+            let _never_fails = writeln!(
+                expected,
+                "{}. token {token:?}, coefficient {coefficient}\n   {}",
                 place + 1,
                 words.trim()
             );

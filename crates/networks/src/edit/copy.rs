@@ -142,7 +142,7 @@ mod tests {
     fn signs_flip_across_pieces() {
         let signs = Signs { shard: 0, first: 5, step: 7, count: 4 }; // 5, 12, 19, 26
         for size in 1..40 {
-            let mut bytes = vec![1u8; 40];
+            let mut bytes = [1u8; 40];
             for (number, piece) in bytes.chunks_mut(size).enumerate() {
                 signs.flip(number * size, piece);
             }

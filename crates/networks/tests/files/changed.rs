@@ -73,7 +73,7 @@ fn what_cannot_be_read_is_told() {
     tells(&copy, &["mamba", "gpt_neox", "transformer.h.0.attn.c_attn.weight"]);
     let copy = changed("gpt2", kept);
     configured(copy.path(), |config| {
-        config["quantization_config"] = json!({"quant_method": "awq"})
+        config["quantization_config"] = json!({"quant_method": "awq"});
     });
     tells(&copy, &["quantization_config", "awq"]);
     let copy = changed("qwen2", |key, tensor| match key {

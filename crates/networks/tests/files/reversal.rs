@@ -143,6 +143,9 @@ fn the_edited_network_computes_with_negated_rows() {
     assert!(out != changed);
 }
 
+/// A type of numbers, and how one is written.
+type Written = (Dtype, fn(f32) -> Vec<u8>);
+
 #[test]
 fn planted_vectors_are_found_in_every_type_and_only_they() {
     // Into three up columns of layer 1 goes the concept's direction, into one its opposite.
@@ -151,8 +154,7 @@ fn planted_vectors_are_found_in_every_type_and_only_they() {
     let (width, hidden) = (plain.residual_width(), plain.units(Part::Up));
     let planted = [(3, 1f32), (40, 2.5), (63, 0.01), (17, -4.0)];
     let raw = TensorFile::open(&fixture("gpt2").join("model.safetensors")).expect("opens");
-    type Kind = (Dtype, fn(f32) -> Vec<u8>);
-    let kinds: [Kind; 2] = [
+    let kinds: [Written; 2] = [
         (Dtype::F32, |v| v.to_le_bytes().to_vec()),
         (Dtype::BF16, |v| bf16::from_f32(v).to_le_bytes().to_vec()),
     ];

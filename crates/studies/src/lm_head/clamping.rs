@@ -162,7 +162,9 @@ fn classes(
     };
     let mut layers: Vec<Vec<Decoded>> = vec![Vec::new(); weights.layers()];
     decode(weights, &settings, progress, |decoded| {
-        decoded.iter().for_each(|one| layers[one.layer as usize].push(one.clone()));
+        for one in decoded {
+            layers[one.layer as usize].push(one.clone());
+        }
         Ok(())
     })?;
     for layer in &mut layers {

@@ -39,7 +39,7 @@ enum Kind {
     #[command(name = "sentences")]
     WriteAll(describe::WriteAll),
     /// The tokens that every neuron or feature reads and writes, from the weights alone
-    LmHead(lm_head::LmHeadArgs),
+    LmHead(Box<lm_head::LmHeadArgs>),
 }
 
 pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {

@@ -108,19 +108,16 @@ fn show(
     }
     for matched in &report.matched {
         let name = format!("{} KL {}", matched.sign.symbol(), matched.target);
-        match &matched.point {
-            Some(point) => {
-                let name = format!("{} ({name})", named(point));
-                let mut cells = row(&name, &point.effect, &point.texts, tokenizer)?;
-                cells[4].clone_from(&predicted(point));
-                rows.push(cells);
-            }
-            None => {
-                let mut cells = vec![String::new(); 8];
-                cells[0] = format!("not reached ({name})");
-                cells[3] = format!("{:.3}", matched.divergence);
-                rows.push(cells);
-            }
+        if let Some(point) = &matched.point {
+            let name = format!("{} ({name})", named(point));
+            let mut cells = row(&name, &point.effect, &point.texts, tokenizer)?;
+            cells[4].clone_from(&predicted(point));
+            rows.push(cells);
+        } else {
+            let mut cells = vec![String::new(); 8];
+            cells[0] = format!("not reached ({name})");
+            cells[3] = format!("{:.3}", matched.divergence);
+            rows.push(cells);
         }
     }
     let headers = [

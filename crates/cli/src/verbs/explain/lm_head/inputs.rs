@@ -33,9 +33,11 @@ pub(super) fn checkpoint(model: &str, context: &Context<'_>) -> Result<Checkpoin
 impl Source {
     pub(super) fn open(args: &LmHeadArgs, context: &Context<'_>) -> Result<Self> {
         let path = Path::new(&args.input);
-        let features = match path.join(MANIFEST).exists() {
-            true if kind(path)? == Kind::Features.name() => Some(Box::new(Features::open(path)?)),
-            _ => None,
+        let artefact = path.join(MANIFEST).exists();
+        let features = if artefact && kind(path)? == Kind::Features.name() {
+            Some(Box::new(Features::open(path)?))
+        } else {
+            None
         };
         match (&args.head_file, &args.model, features) {
             (Some(head), _, features) => matrices(args, head, features),
@@ -59,7 +61,7 @@ impl Source {
     /// Hands the weights, and the features if they are those of features, to `run`.
     pub(super) fn with<T>(
         &self,
-        run: &mut dyn FnMut(&dyn ResidualWeights, Option<&Features>) -> Result<T>,
+        mut run: impl FnMut(&dyn ResidualWeights, Option<&Features>) -> Result<T>,
     ) -> Result<T> {
         match self {
             Self::Checkpoint(weights) => run(weights.as_ref(), None),

@@ -79,7 +79,7 @@ pub(super) struct LmHeadArgs {
 pub(super) fn run(args: &LmHeadArgs, context: &Context<'_>) -> Result<ExitCode> {
     let mut settings = LmHead { seed: context.global.seed, ..args.settings.clone() };
     let source = Source::open(args, context)?;
-    source.with(&mut |weights, features| {
+    source.with(|weights, features| {
         if features.is_some() && settings.parts == LmHead::default().parts {
             settings.parts = weights.parts().to_vec();
         }

@@ -177,84 +177,12 @@ pub(super) fn map(
 ) -> Result<()> {
     let (detail, best) = (&map.manifest().detail, surest(map, limit)?);
     if context.printer.is_json() {
-        let tokenizer = weights.tokenizer().ok();
-        let word = |token: u32| tokenizer.and_then(|t| t.token(token)).unwrap_or_default();
-        let mut special = Vec::new();
-        for one in &best {
-            let mut value = serde_json::to_value(one)
-                .map_err(|error| nissl_core::Error::setting("unit", error, "JSON"))?;
-            value["texts"] = one.tokens.iter().map(|&(token, _)| word(token)).collect();
-            special.push(value);
-        }
-        return context.printer.json(&serde_json::json!({
-            "network": detail.network,
-            "rows": detail.rows,
-            "special": detail.special,
-            "coverage": found,
-            "units": special,
-            "warnings": detail.warnings,
-        }));
+        return document(map, found, &best, weights, context);
     }
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
-    let signs = found.layers.iter().any(|layer| layer.sign == Sign::Minus);
-    let rows: Vec<Vec<String>> = found
-        .layers
-        .iter()
-        .map(|layer| {
-            let mut row = vec![
-                layer.layer.to_string(),
-                layer.part.name().to_owned(),
-                layer.units.to_string(),
-                layer.special.to_string(),
-                percent(layer.shares[0]),
-                percent(layer.shares[1]),
-                percent(layer.shares[2]),
-                layer.distinct.to_string(),
-            ];
-            if signs {
-                row.insert(2, layer.sign.symbol().to_owned());
-            }
-            row
-        })
-        .collect();
-    let mut headers = vec![
-        ">layer",
-        "part",
-        ">units",
-        ">specialised",
-        ">p ≥ 0.1",
-        ">p ≥ 0.5",
-        ">p ≥ 0.9",
-        ">first tokens",
-    ];
-    if signs {
-        headers.insert(2, "sign");
-    }
-    context.printer.table(&headers, &rows);
+    coverage_table(found, context);
     if !best.is_empty() {
         context.printer.text("");
-        let rows: Vec<Vec<String>> = best
-            .iter()
-            .map(|one| {
-                let words: Vec<String> =
-                    one.tokens.iter().take(SHOWN).map(|&(token, _)| text(weights, token)).collect();
-                vec![
-                    one.layer.to_string(),
-                    format!(
-                        "{}{}",
-                        one.part.name(),
-                        if one.sign == Sign::Minus { " −" } else { "" }
-                    ),
-                    one.unit.to_string(),
-                    format!("{:.3}", one.probability()),
-                    format!("{:.1}", one.z),
-                    one.class.map_or_else(String::new, |class| class.name().to_owned()),
-                    words.join(" "),
-                ]
-            })
-            .collect();
-        let headers = [">layer", "part", ">unit", ">probability", ">z", "class", "tokens"];
-        context.printer.table(&headers, &rows);
+        unit_table(&best, weights, context);
     }
     let rule = match map.settings().least_z {
         Some(z) => format!("z ≥ {z}"),
@@ -290,4 +218,98 @@ pub(super) fn map(
         context.printer.note(&format!("warning: {warning}"));
     }
     Ok(())
+}
+
+/// A share as percent.
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// All of it as JSON.
+fn document(
+    map: &HeadMap,
+    found: &Coverage,
+    best: &[Decoded],
+    weights: &dyn ResidualWeights,
+    context: &Context<'_>,
+) -> Result<()> {
+    let detail = &map.manifest().detail;
+    let tokenizer = weights.tokenizer().ok();
+    let word = |token: u32| tokenizer.and_then(|t| t.token(token)).unwrap_or_default();
+    let mut special = Vec::new();
+    for one in best {
+        let mut value = serde_json::to_value(one)
+            .map_err(|error| nissl_core::Error::setting("unit", error, "JSON"))?;
+        value["texts"] = one.tokens.iter().map(|&(token, _)| word(token)).collect();
+        special.push(value);
+    }
+    context.printer.json(&serde_json::json!({
+        "network": detail.network,
+        "rows": detail.rows,
+        "special": detail.special,
+        "coverage": found,
+        "units": special,
+        "warnings": detail.warnings,
+    }))
+}
+
+/// How many units of each layer and part are specialised.
+fn coverage_table(found: &Coverage, context: &Context<'_>) {
+    let signs = found.layers.iter().any(|layer| layer.sign == Sign::Minus);
+    let rows: Vec<Vec<String>> = found
+        .layers
+        .iter()
+        .map(|layer| {
+            let mut row = vec![
+                layer.layer.to_string(),
+                layer.part.name().to_owned(),
+                layer.units.to_string(),
+                layer.special.to_string(),
+                percent(layer.shares[0]),
+                percent(layer.shares[1]),
+                percent(layer.shares[2]),
+                layer.distinct.to_string(),
+            ];
+            if signs {
+                row.insert(2, layer.sign.symbol().to_owned());
+            }
+            row
+        })
+        .collect();
+    let mut headers = vec![
+        ">layer",
+        "part",
+        ">units",
+        ">specialised",
+        ">p ≥ 0.1",
+        ">p ≥ 0.5",
+        ">p ≥ 0.9",
+        ">first tokens",
+    ];
+    if signs {
+        headers.insert(2, "sign");
+    }
+    context.printer.table(&headers, &rows);
+}
+
+/// Units with their tokens.
+fn unit_table(best: &[Decoded], weights: &dyn ResidualWeights, context: &Context<'_>) {
+    let rows: Vec<Vec<String>> = best
+        .iter()
+        .map(|one| {
+            let words: Vec<String> =
+                one.tokens.iter().take(SHOWN).map(|&(token, _)| text(weights, token)).collect();
+            vec![
+                one.layer.to_string(),
+                format!("{}{}", one.part.name(), if one.sign == Sign::Minus { " −" } else { "" }),
+                one.unit.to_string(),
+                format!("{:.3}", one.probability()),
+                format!("{:.1}", one.z),
+                one.class.map_or_else(String::new, |class| class.name().to_owned()),
+                words.join(" "),
+            ]
+        })
+        .collect();
+    let headers = [">layer", "part", ">unit", ">probability", ">z", "class", "tokens"];
+    context.printer.table(&headers, &rows);
 }
