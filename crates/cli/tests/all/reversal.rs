@@ -89,7 +89,7 @@ fn an_edit_that_cannot_be_is_told() {
     let line = |more: &str| format!("probe reverse net {more} -o out");
     for (more, parts) in [
         ("--words cat --text held.txt --threshold 0", &["threshold", "at most 1"][..]),
-        ("--words cat --text held.txt --threshold 0.9999", &["threshold", "smaller"]),
+        ("--words cat --text held.txt --part up --threshold 0.9999", &["threshold", "smaller"]),
         ("--words zebra --text held.txt", &["zebra"]),
         ("--words cat --text other.txt", &["concept comes next"]),
         ("--tokens 80 --text held.txt", &["tokens", "0 to 79"]),

@@ -24,12 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use self::answer::Said;
 pub use self::contexts::contexts;
+use self::prompts::readable;
 pub use self::prompts::{input_question, output_question};
 pub use self::rules::VocabularyForms;
 pub use self::store::{read, write};
 use crate::examples::{Example, Examples, for_each};
 use crate::logit_lens::{Effects, LogitLens, Pushed, applies, logit_lens};
-use crate::name::{Background, plain};
+use crate::name::Background;
 
 /// The answer that says that nothing links what was shown.
 pub const NO_LINK: &str = "TRASH";
@@ -343,17 +344,6 @@ fn outputs(
     Ok(())
 }
 
-/// The first `count` tokens that can be read and were not there before in another dress.
-fn readable(tokens: impl Iterator<Item = String>, count: usize) -> Vec<String> {
-    let mut seen = std::collections::BTreeSet::new();
-    let readable = |token: &String| {
-        let plain = plain(token);
-        let broken = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control();
-        !plain.is_empty() && !plain.contains(broken) && seen.insert(plain)
-    };
-    tokens.filter(readable).take(count).collect()
-}
-
 impl Sources<'_> {
     fn check(&self) -> Result<()> {
         let features = self.features.features();
@@ -381,13 +371,6 @@ mod tests {
         assert_eq!(sides, [Side::Input, Side::Input, Side::Input, Side::Output, Side::Output]);
         assert_eq!((preferred(0, 1), preferred(5, 12)), (Side::Input, Side::Input));
         assert_eq!((preferred(6, 12), preferred(11, 12)), (Side::Output, Side::Output));
-    }
-
-    #[test]
-    fn tokens_in_another_dress_and_broken_ones_are_left_out() {
-        let tokens = [" day", "Day", "\u{fffd}", " ", "\n", "night", "x\u{7}", " noon", "dusk"];
-        let kept = readable(tokens.into_iter().map(str::to_owned), 3);
-        assert_eq!(kept, [" day", "night", " noon"]);
     }
 
     #[test]

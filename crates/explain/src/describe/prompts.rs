@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use nissl_core::chat::Question;
 
 use crate::examples::Example;
+use crate::name::plain;
 
 /// What begins the line of an answer that counts.
 pub(super) const TAG: &str = "Link:";
@@ -100,9 +101,27 @@ fn has_spaces(words: &[String]) -> bool {
     words.iter().any(|word| word.contains(char::is_whitespace))
 }
 
+/// The first `count` tokens that can be read and were not there before in another dress.
+pub(super) fn readable(tokens: impl Iterator<Item = String>, count: usize) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let readable = |token: &String| {
+        let plain = plain(token);
+        let broken = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control();
+        !plain.is_empty() && !plain.contains(broken) && seen.insert(plain)
+    };
+    tokens.filter(readable).take(count).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_in_another_dress_and_broken_ones_are_left_out() {
+        let tokens = [" day", "Day", "\u{fffd}", " ", "\n", "night", "x\u{7}", " noon", "dusk"];
+        let kept = readable(tokens.into_iter().map(str::to_owned), 3);
+        assert_eq!(kept, [" day", "night", " noon"]);
+    }
 
     fn example(tokens: &[&str], focus: usize, activation: f32) -> Example {
         let tokens: Vec<String> = tokens.iter().map(|&token| token.to_owned()).collect();

@@ -181,7 +181,8 @@ fn classes_tell_what_a_neuron_reads_and_what_it_writes() {
         let scanned = search(&weights, &settings, &tokens, &options, &Progress::silent());
         for (a, b) in stored.expect("finds").iter().zip(&scanned.expect("finds")) {
             assert_eq!((a.layer, a.part, a.unit), (b.layer, b.part, b.unit));
-            assert!((a.score - b.score).abs() < 1e-9);
+            // The map keeps probabilities and logits as f32.
+            assert!((a.score - b.score).abs() < 1e-5, "{} {}", a.score, b.score);
         }
         assert!(HeadMap::open(&path).expect("opens").manifest().detail.special >= 240);
     }

@@ -8,7 +8,7 @@
 //! which three products make one; where rows or tokens come from a bfloat16 file their second pieces
 //! are zero and left out. Elsewhere products are in single precision.
 //!
-//! Memory: the rows twice, and one tile of 256 tokens; never rows × tokens.
+//! Memory: the rows twice, and one tile of 320 tokens; never rows × tokens.
 
 mod engine;
 mod group;
@@ -28,7 +28,7 @@ use engine::{Engine, ROWS};
 use group::{Group, Run};
 
 /// Tokens that are worked on at once.
-const TILE: usize = 256;
+const TILE: usize = 320;
 
 /// Reads rows through a vocabulary, tile after tile of tokens.
 ///

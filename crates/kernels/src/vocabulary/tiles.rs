@@ -9,7 +9,7 @@ use crate::simd::{
 };
 
 /// Tiles of a panel of tokens after which the inner dimension is cut, so that all panels of tokens
-/// stay in the second cache: 1 MiB of them.
+/// stay in the second cache: 1.25 MiB of them.
 const SLICE: usize = 128;
 /// Tiles of a panel of rows after which it is cut once more, so that these stay in the first cache.
 const STRIPE: usize = 32;

@@ -20,8 +20,8 @@ use crate::verbs::record;
 /// `nissl probe clamp`
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "nissl probe clamp <MODEL> --unit <UNIT>... --to <C> --words <WORD> --prompt <TEXT> [OPTIONS]\n       \
-                      nissl probe clamp <MODEL> --unit <UNIT>... --times-max <TIMES> --texts <FILE>... --words <WORD> --chat <TEXT> [OPTIONS]"
+    override_usage = "nissl probe clamp <MODEL> --unit <UNIT>... --words <WORD> --to <C> [OPTIONS]\n       \
+                      nissl probe clamp <MODEL> --unit <UNIT>... --words <WORD> --times-max <TIMES> --texts <FILE>"
 )]
 pub(crate) struct ClampUnits {
     /// A folder with a checkpoint, or hub:owner/name[@revision]
