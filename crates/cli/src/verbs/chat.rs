@@ -1,22 +1,40 @@
 //! Whom `--chat-model` names.
 
-use nissl_core::{Error, Result};
+use nissl_core::Result;
+use nissl_core::chat::{Chat, Question};
 use nissl_judge::{ChatSettings, Client, Reach, Spent};
+use nissl_networks::language::{Language, LocalChat};
 
 use crate::Context;
 
-/// The language model of the settings, ready to be asked.
+/// The language model of the settings, ready to be asked: a server, or a network in a folder.
 pub(crate) fn client(settings: &ChatSettings, context: &Context<'_>) -> Result<Client> {
     settings.validate()?;
-    if settings.local_folder().is_some() && !settings.chat_replay {
-        return Err(Error::setting(
-            "chat-model",
-            settings.model()?,
-            "the name of a model at --chat-url",
-        ));
+    if let Some(folder) = settings.local_folder()
+        && !settings.chat_replay
+    {
+        let network = super::record::open(&folder.display().to_string(), context.global)?;
+        LocalChat::new(&network)?;
+        return Client::new(Local { network, id: settings.model()?.to_owned() }, settings);
     }
     let reach = if context.global.offline { Reach::Offline } else { Reach::Network };
     Client::connect(settings, reach, context.progress)
+}
+
+/// A network of this machine that answers.
+struct Local {
+    network: Language,
+    id: String,
+}
+
+impl Chat for Local {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn ask(&self, question: &Question) -> Result<String> {
+        LocalChat::new(&self.network)?.ask(question)
+    }
 }
 
 /// What was spent, in words.

@@ -10,6 +10,7 @@ use nissl_decompose::{Kmeans, Pca, Snmf};
 use nissl_worlds::planted::{Planted, PlantedFeatures};
 
 use super::found;
+use super::solvers::solvers;
 use crate::matrix::recording_of;
 use crate::report::{Axis, Bar, Bound, Cell, Lines, Note, Section, Series, Table};
 use crate::study::{Findings, Setting};
@@ -32,7 +33,9 @@ pub(super) fn factors(
         seed: setting.seed,
         ..Snmf::default()
     };
-    let mut runs = snmf.fit_restarts(&recording, &rows, setting.progress)?;
+    let fits = snmf.fit_timed(&recording, &rows, setting.progress)?;
+    solvers(setting, &recording, truth, &snmf, &fits, findings)?;
+    let mut runs: Vec<Dictionary> = fits.into_iter().map(|fit| fit.dictionary).collect();
     let losses = runs.first().map(|run| run.restarts.clone()).unwrap_or_default();
     let lowest = argmin(&losses);
     let shares: Vec<f64> = runs.iter().map(|run| found(run, truth, Sign::Signed)).collect();

@@ -10,6 +10,7 @@ mod factors;
 mod hierarchy;
 mod modular_addition;
 mod read_out;
+mod solvers;
 mod steering;
 
 use ndarray::ArrayView2;

@@ -12,7 +12,6 @@ use nissl_decompose::Snmf;
 use nissl_decompose::snmf::{Initial, Sparsity};
 use nissl_explain::lm_head::{Spectrum, strongest_frequencies};
 use nissl_record::{Document, RecordNetwork, record};
-use rand::RngExt;
 use rand::seq::index;
 
 use crate::modular_addition::{Adder, FOLDER, MODULUS, NETWORKS, listed};
@@ -24,7 +23,7 @@ const PAIRS: usize = 4000;
 /// The networks that the bars were set on; the others are shown.
 const JUDGED: [usize; 2] = [1, 3];
 /// Groups of random units beside the features.
-const GROUPS: usize = 200;
+const GROUPS: usize = 500;
 /// From this share of the power a vector counts as a wave of one frequency.
 const PURE: f64 = 0.8;
 
@@ -101,7 +100,6 @@ fn features_of(folder: &Path, number: usize, setting: &Setting<'_>) -> Result<Fo
         k: 40,
         sparsity: Sparsity::Fraction(0.05),
         iterations: 120,
-        restarts: 1,
         initial: Initial::Kmeans,
         seed: setting.seed,
         ..Snmf::default()
@@ -145,13 +143,13 @@ fn answers_recorded(adder: &Adder, number: usize, setting: &Setting<'_>) -> Resu
     record(&adder.network, documents, &settings, out, provenance, setting.progress)
 }
 
-/// Rows with `kept` units of random weights `[group, unit]`.
+/// Rows that add up `kept` random units `[group, unit]`.
 fn random_groups(units: usize, kept: usize, seed: u64) -> Array2<f32> {
     let mut rng = rng(seed, 0xadd_5eed);
     let mut groups = Array2::zeros((GROUPS, units));
     for mut group in groups.rows_mut() {
         for unit in index::sample(&mut rng, units, kept) {
-            group[unit] = rng.random_range(-1.0..1.0);
+            group[unit] = 1.0;
         }
     }
     groups
