@@ -4,6 +4,7 @@ mod artefacts;
 mod bad_networks;
 mod bad_recordings;
 mod bad_texts;
+mod clamping;
 mod describing;
 mod fine_tuning;
 mod full_disk;
