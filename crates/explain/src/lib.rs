@@ -11,5 +11,6 @@ pub mod examples;
 pub mod lm_head;
 pub mod logit_lens;
 pub mod name;
+pub mod shown;
 
 pub use all::{Explain, Explained, all};

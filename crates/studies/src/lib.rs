@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod demo;
+pub mod feature_page;
 pub mod language_world;
 pub mod lm_head;
 mod matrix;

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use nissl_core::features::Features;
 use nissl_core::{Recording, Result, SiteGlob};
 use nissl_decompose::Options;
+use nissl_decompose::hierarchy::Levels;
 
 use crate::Context;
 use crate::methods::Method;
+use crate::verbs::sweep::Sweeping;
 
 /// `nissl decompose`
 #[derive(Debug, clap::Args)]
@@ -30,25 +33,38 @@ struct Inputs {
     /// The folder of the new features
     #[arg(short, long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    sweep: Sweeping,
 }
 
 pub(crate) fn run(args: Decompose, context: &Context<'_>) -> Result<ExitCode> {
     let Method { method, inputs } = args.method;
     let mut recording = Recording::open(&inputs.recording)?;
-    if let Some(site) = &inputs.site {
-        recording = recording.only(site)?;
-    }
     let options = Options {
         held_out: inputs.held_out,
         seed: context.global.seed,
         existing: context.global.existing(),
     };
+    if inputs.sweep.is_wanted() {
+        let site = inputs.site.as_ref();
+        return inputs.sweep.run(&method, recording, site, &inputs.out, &options, context);
+    }
+    if let Some(site) = &inputs.site {
+        recording = recording.only(site)?;
+    }
     let features =
         nissl_decompose::decompose(&method, &recording, &inputs.out, &options, context.progress)?;
     let explained = features.explained_variance();
     let detail = &features.manifest().detail;
+    let levels = match &method {
+        nissl_decompose::Method::Snmf(snmf) if !snmf.recursion.levels.is_empty() => {
+            Some(Levels::open(&inputs.out)?)
+        }
+        _ => None,
+    };
     if context.printer.is_json() {
         context.printer.json(&serde_json::json!({
+            "levels": levels.as_ref().map(levels_told),
             "path": inputs.out, "method": features.method(), "features": features.features(),
             "units": features.units(), "samples": features.samples(),
             "explained_variance": explained, "warnings": detail.warnings,
@@ -56,6 +72,9 @@ pub(crate) fn run(args: Decompose, context: &Context<'_>) -> Result<ExitCode> {
     }
     for warning in &detail.warnings {
         context.printer.note(&format!("warning: {warning}"));
+    }
+    if let Some(levels) = &levels {
+        note_levels(levels, context);
     }
     let told = explained.held_out.map_or_else(String::new, |share| {
         format!(" · {:.1} % of the variance of held-out samples explained", 100.0 * share)
@@ -68,4 +87,32 @@ pub(crate) fn run(args: Decompose, context: &Context<'_>) -> Result<ExitCode> {
         inputs.out.display()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The levels of a hierarchy for programs.
+fn levels_told(levels: &Levels) -> serde_json::Value {
+    let ranks: Vec<usize> = levels.features.iter().map(Features::features).collect();
+    let tuned = levels.tuned.as_ref().map(|tuned| {
+        serde_json::json!({
+            "before": tuned.before(), "after": tuned.after(), "steps": tuned.errors.len() - 1,
+        })
+    });
+    serde_json::json!({ "features": ranks, "errors": levels.errors, "tuned": tuned })
+}
+
+fn note_levels(levels: &Levels, context: &Context<'_>) {
+    let ranks: Vec<String> =
+        levels.features.iter().map(|level| level.features().to_string()).collect();
+    let tuned = levels.tuned.as_ref().map_or_else(String::new, |tuned| {
+        format!(
+            " · fine-tuning lowered the relative error from {:.4} to {:.4}",
+            tuned.before(),
+            tuned.after()
+        )
+    });
+    let path = levels.features[0].path().display();
+    context.printer.note(&format!(
+        "levels of {} features{tuned} · see nissl show {path} --tree",
+        ranks.join(", ")
+    ));
 }

@@ -9,7 +9,9 @@ mod matrix;
 mod probe;
 mod record;
 mod report;
+mod show;
 mod study;
+mod sweep;
 mod train;
 mod world;
 
@@ -40,6 +42,8 @@ pub(crate) enum Verb {
     Decompose(decompose::Decompose),
     /// Say in words what features are
     Explain(explain::Explain),
+    /// Show features: the list, one of them, or the tree of a hierarchy
+    Show(show::Show),
     /// Test features: match with truth, steer, ablate
     Probe(probe::Probe),
     /// Rebuild a published claim and check its bars
@@ -77,6 +81,7 @@ pub(crate) fn run(
         Verb::Export(args) => matrix::export(&args, &context),
         Verb::Decompose(args) => decompose::run(args, &context),
         Verb::Explain(args) => explain::run(args, &context),
+        Verb::Show(args) => show::run(&args, &context),
         Verb::Probe(args) => probe::run(args, &context),
         Verb::Study(args) => study::run(&args, &context),
         Verb::Info(args) => artefact::info(&args, &context),

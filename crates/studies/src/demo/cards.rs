@@ -5,6 +5,7 @@ use nissl_core::network::LanguageNetwork;
 use nissl_core::{Progress, Recording, Result};
 use nissl_explain::composition::composition;
 use nissl_explain::examples::{Example, Examples, find};
+use nissl_explain::shown::spaced;
 use nissl_explain::{Explained, logit_lens::Pushed};
 use nissl_probe::truth::FeatureMatch;
 
@@ -132,36 +133,4 @@ fn example(example: &Example) -> report::Example {
         .map(|(text, &activity)| TokenActivity { text, activity })
         .collect();
     report::Example { from, tokens }
-}
-
-/// Tokens with the blanks between them, for tokenizers that keep none.
-pub(super) fn spaced(tokens: &[String]) -> Vec<String> {
-    let keeps_blanks = tokens.iter().any(|token| token.starts_with(' '));
-    let mut open = true;
-    tokens
-        .iter()
-        .map(|token| {
-            let closing = token.chars().all(|c| ".,;:!?\"'".contains(c));
-            let text = if keeps_blanks || open || closing || token.starts_with("##") {
-                token.trim_start_matches("##").to_owned()
-            } else {
-                format!(" {token}")
-            };
-            open = false;
-            text
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_stand_apart_and_stops_do_not() {
-        let words = |text: &str| text.split('|').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(spaced(&words("the|dog|.|she")).concat(), "the dog. she");
-        assert_eq!(spaced(&words("The| dog|gy")).concat(), "The doggy");
-        assert_eq!(spaced(&words("un|##do|it")).concat(), "undo it");
-    }
 }

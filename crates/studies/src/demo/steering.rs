@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use nissl_core::network::{LanguageNetwork, Tokenizer};
 use nissl_core::{Error, Progress, Recording, Result};
 use nissl_explain::Explained;
+use nissl_explain::shown::spaced;
 use nissl_probe::ablate::{Ablate, Ablated, LabelledText, ablate};
 use nissl_probe::steer::{Steer, Steered, Target, steer};
 use nissl_probe::strength::StrengthMatch;
 
-use super::cards::spaced;
 use crate::compare::Compared;
 use crate::report::{BeforeAfter, Direction, Piece};
 

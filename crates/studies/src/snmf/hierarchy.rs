@@ -1,11 +1,11 @@
 //! Part B: planted hierarchy.
 
-use nissl_core::features::{Decompose, Dictionary};
+use nissl_core::features::{self, Decompose, Dictionary};
 use nissl_core::stats::agreement::purity;
 use nissl_core::stats::matching::{Pair, Sign, match_rows};
 use nissl_core::{Progress, Recording, Result};
-use nissl_decompose::Snmf;
 use nissl_decompose::snmf::{Initial, Sparsity};
+use nissl_decompose::{Hierarchy, Snmf};
 use nissl_worlds::planted::{Planted, PlantedHierarchy};
 
 use super::found;
@@ -31,16 +31,9 @@ pub(super) fn hierarchy(setting: &Setting<'_>, findings: &mut Findings) -> Resul
     let pairs = match_rows(low.decoder.view(), planted.dictionary.view(), Sign::Signed);
     let share = found(&low, planted.dictionary.view(), Sign::Signed);
     let (inside, across) = shared_units(&low, &pairs, &planted);
-    // The features of the first level are the samples of the second.
-    let features = recording_of(low.decoder.view(), &setting.folder.join("first-level"))?;
-    let second = Snmf { k: world.groups, ..first.clone() };
-    let high = fit_all(&second, &features, setting.progress)?;
-    let weights = high.encode(low.decoder.view())?;
-    let parent = |feature: usize| {
-        let row = weights.row(feature);
-        (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
-    };
-    let found_groups: Vec<u32> = pairs.iter().map(|pair| parent(pair.found)).collect();
+    let levels = Hierarchy::build(low, &[world.groups], &first, setting.progress)?;
+    let parents = levels.parents(0);
+    let found_groups: Vec<u32> = pairs.iter().map(|pair| parents[pair.found] as u32).collect();
     let true_groups: Vec<u32> =
         pairs.iter().map(|pair| planted.group[pair.planted] as u32).collect();
     let bars = [
@@ -86,12 +79,11 @@ fn fit_all(method: &Snmf, recording: &Recording, progress: &Progress) -> Result<
 
 /// Units that two found features have in common: mean within planted groups, and across.
 fn shared_units(dictionary: &Dictionary, pairs: &[Pair], planted: &Planted) -> (f64, f64) {
+    let units = features::shared_units(dictionary.decoder.view());
     let (mut inside, mut across) = ((0.0, 0.0), (0.0, 0.0));
     for (at, one) in pairs.iter().enumerate() {
         for other in &pairs[at + 1..] {
-            let a = dictionary.decoder.row(one.found);
-            let b = dictionary.decoder.row(other.found);
-            let shared = a.iter().zip(&b).filter(|(a, b)| **a != 0.0 && **b != 0.0).count() as f64;
+            let shared = f64::from(units[[one.found, other.found]]);
             let same = planted.group[one.planted] == planted.group[other.planted];
             let sums = if same { &mut inside } else { &mut across };
             sums.0 += shared;
