@@ -360,18 +360,14 @@ mod tests {
         let slope = loss(&|_| {}).1;
         let along = |up: f64, down: f64| (up - down) / 0.02;
         for (row, column) in [(0, 0), (2, 1), (1, 0)] {
-            let rise = along(
-                loss(&|state| state.weights[1][[row, column]] += 0.01).0,
-                loss(&|state| state.weights[1][[row, column]] -= 0.01).0,
-            );
-            let told = f64::from(slope.weights[1][[row, column]]);
-            assert!((rise - told).abs() < 1e-2 * rise.abs().max(1.0), "W3 {rise} {told}");
-            let rise = along(
-                loss(&|state| state.weights[0][[row, column]] += 0.01).0,
-                loss(&|state| state.weights[0][[row, column]] -= 0.01).0,
-            );
-            let told = f64::from(slope.weights[0][[row, column]]);
-            assert!((rise - told).abs() < 1e-2 * rise.abs().max(1.0), "W2 {rise} {told}");
+            for at in 0..2 {
+                let rise = along(
+                    loss(&|state| state.weights[at][[row, column]] += 0.01).0,
+                    loss(&|state| state.weights[at][[row, column]] -= 0.01).0,
+                );
+                let told = f64::from(slope.weights[at][[row, column]]);
+                assert!((rise - told).abs() < 1e-2 * rise.abs().max(1.0), "W {at} {rise} {told}");
+            }
             let (feature, unit) = (row % 2, 3 * column + row);
             let rise = along(
                 loss(&|state| state.coarsest[[feature, unit]] += 0.01).0,
