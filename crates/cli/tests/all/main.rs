@@ -18,5 +18,6 @@ mod probing;
 mod recording;
 mod reports;
 mod reversal;
+mod showing;
 mod support;
 mod way;
