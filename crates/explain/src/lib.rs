@@ -12,5 +12,6 @@ pub mod lm_head;
 pub mod logit_lens;
 pub mod name;
 pub mod shown;
+mod sign;
 
 pub use all::{Explain, Explained, all};

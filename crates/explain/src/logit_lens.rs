@@ -11,7 +11,7 @@
 use burn::tensor::{Tensor, TensorData};
 use ndarray::{Array2, ArrayView2};
 use nissl_core::features::{Annotation, Features};
-use nissl_core::network::{FinalNorm, LanguageNetwork};
+use nissl_core::network::{FinalNorm, LanguageNetwork, require_site};
 use nissl_core::{Column, Error, Progress, Result, Site, Table};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -145,17 +145,7 @@ enum SiteKind {
 }
 
 fn site_kind(network: &dyn LanguageNetwork, site: &Site) -> Result<SiteKind> {
-    if !network.sites().contains(site) {
-        let near = nissl_core::error::nearest(site.name(), network.sites().iter().map(Site::name));
-        return Err(Error::NoSuchSite {
-            network: network.id().to_owned(),
-            pattern: site.name().to_owned(),
-            help: Some(format!(
-                "the nearest sites are {}; is this the network of the features?",
-                near.join(", ")
-            )),
-        });
-    }
+    require_site(network, site)?;
     match (site.layer(), site.part()) {
         (Some(layer), "mlp.act") => Ok(SiteKind::Mlp(layer)),
         (_, "embed" | "resid.pre" | "resid.mid" | "resid.post" | "mlp.out" | "attn.out") => {

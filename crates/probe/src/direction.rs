@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 use nissl_core::features::Features;
-use nissl_core::network::LanguageNetwork;
+use nissl_core::network::{LanguageNetwork, require_site};
 use nissl_core::{Error, Result, Site};
 
 /// The one site of `features` and the directions `[feature, unit]` of those `wanted` over all units
@@ -67,17 +67,7 @@ pub fn site_direction(
 /// # Errors
 /// A site that the network lacks, or whose units depend on the text.
 pub(crate) fn site_width(network: &dyn LanguageNetwork, site: &Site) -> Result<usize> {
-    if !network.sites().contains(site) {
-        let near = nissl_core::error::nearest(site.name(), network.sites().iter().map(Site::name));
-        return Err(Error::NoSuchSite {
-            network: network.id().to_owned(),
-            pattern: site.name().to_owned(),
-            help: Some(format!(
-                "the nearest sites are {}; is this the network of the features?",
-                near.join(", ")
-            )),
-        });
-    }
+    require_site(network, site)?;
     network
         .width(site)
         .ok_or_else(|| Error::setting("site", site, "a site whose units do not depend on the text"))

@@ -7,7 +7,7 @@
 //! folder; how such networks add: Nanda et al. 2023, arXiv:2301.05217.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use ndarray::{Array2, ArrayView2, Axis};
@@ -17,8 +17,10 @@ use nissl_core::{Error, Result};
 use nissl_networks::language::Language;
 use nissl_networks::weights::CheckpointWeights;
 
+use crate::study::{Findings, Setting};
+
 /// Their folder among the real files.
-pub(crate) const FOLDER: &str = "07-local-interaction-basis";
+const FOLDER: &str = "07-local-interaction-basis";
 /// How many there are.
 pub(crate) const NETWORKS: usize = 5;
 /// The numbers that are added; the token after them asks for the sum.
@@ -26,6 +28,22 @@ pub(crate) const MODULUS: usize = 113;
 /// A key frequency has this share of the strongest one's power in the embedding or more. The others
 /// have 0.15 of it at most, in all five.
 const KEY: f64 = 0.2;
+
+/// The folder of the networks; without it part `part` is named as not done.
+pub(crate) fn folder(
+    setting: &Setting<'_>,
+    part: &str,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
+    let folder = setting.data(FOLDER);
+    if folder.is_none() {
+        findings.skipped.push(format!(
+            "{part}: the trained networks are not there; name the folder that holds {FOLDER} with \
+             --data"
+        ));
+    }
+    folder
+}
 
 /// One of the networks.
 pub(crate) struct Adder {

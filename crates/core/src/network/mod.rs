@@ -11,6 +11,7 @@ pub use language::{
 };
 pub use weights::{HeadNorm, Part, ResidualWeights, TokenTable};
 
+use crate::error::{Error, Result, nearest};
 use crate::site::Site;
 
 /// Anything with named sites.
@@ -26,4 +27,21 @@ pub trait Network: Send + Sync {
 
     /// Where its tensors live.
     fn device(&self) -> &Device;
+}
+
+/// # Errors
+/// Names the nearest sites when `network` has no `site`.
+pub fn require_site(network: &(impl Network + ?Sized), site: &Site) -> Result<()> {
+    if network.sites().contains(site) {
+        return Ok(());
+    }
+    let near = nearest(site.name(), network.sites().iter().map(Site::name));
+    Err(Error::NoSuchSite {
+        network: network.id().to_owned(),
+        pattern: site.name().to_owned(),
+        help: Some(format!(
+            "the nearest sites are {}; is this the network of the features?",
+            near.join(", ")
+        )),
+    })
 }

@@ -31,6 +31,7 @@ pub use self::store::{read, write};
 use crate::examples::{Example, Examples, for_each};
 use crate::logit_lens::{Effects, LogitLens, Pushed, applies, logit_lens};
 use crate::name::Background;
+pub use crate::sign::Sign;
 
 /// The answer that says that nothing links what was shown.
 pub const NO_LINK: &str = "TRASH";
@@ -106,27 +107,6 @@ impl Side {
         match self {
             Self::Input => "input",
             Self::Output => "output",
-        }
-    }
-}
-
-/// Along a direction or against it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Sign {
-    /// Along.
-    #[serde(rename = "+")]
-    Plus,
-    /// Against.
-    #[serde(rename = "-")]
-    Minus,
-}
-
-impl Sign {
-    /// As tables show it.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Plus => "+",
-            Self::Minus => "-",
         }
     }
 }

@@ -50,5 +50,7 @@ pub use search::{By, Hit, Search, search, search_map};
 pub use settings::{Centre, LmHead, Normalise, SignChoice};
 pub use span::Span;
 pub use spectrum::{Spectrum, strongest_frequencies};
-pub use unit::{Decoded, Sign};
+pub use unit::Decoded;
 pub use warning::Warning;
+
+pub use crate::sign::Sign;

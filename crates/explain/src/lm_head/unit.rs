@@ -2,32 +2,11 @@
 
 use nissl_core::network::Part;
 use nissl_kernels::RowScan;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Class;
 use super::vocabulary::Vocabulary;
-
-/// Along a vector, or against it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Sign {
-    /// Along it
-    #[default]
-    #[serde(rename = "+")]
-    Plus,
-    /// Against it
-    #[serde(rename = "-")]
-    Minus,
-}
-
-impl Sign {
-    /// `+` or `-`, as tables spell it.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Plus => "+",
-            Self::Minus => "-",
-        }
-    }
-}
+use crate::sign::Sign;
 
 /// What the head tells of one unit and sign.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -7,7 +7,7 @@ use nissl_core::network::{Part, ResidualWeights};
 use nissl_core::stats::ranks::quantiles;
 use nissl_explain::lm_head::{LmHead, decode, strongest_frequencies};
 
-use crate::modular_addition::{Adder, FOLDER, NETWORKS, listed};
+use crate::modular_addition::{Adder, NETWORKS, folder, listed};
 use crate::report::{Bar, Bound, Cell, Note, Section, Table};
 use crate::study::{Findings, Setting};
 
@@ -20,12 +20,7 @@ const UP: Bound = Bound::Within(0.54, 0.81);
 
 /// Decodes the MLP neurons of the five networks.
 pub(super) fn modular_addition(setting: &Setting<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(folder) = setting.data(FOLDER) else {
-        findings.skipped.push(format!(
-            "C: the trained networks are not there; name the folder that holds {FOLDER} with --data"
-        ));
-        return Ok(());
-    };
+    let Some(folder) = folder(setting, "C", findings) else { return Ok(()) };
     let mut table = Table::new(
         "Each network",
         [

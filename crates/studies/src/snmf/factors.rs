@@ -34,8 +34,7 @@ pub(super) fn factors(
         ..Snmf::default()
     };
     let fits = snmf.fit_timed(&recording, &rows, setting.progress)?;
-    solvers(setting, &recording, truth, &snmf, &fits, findings)?;
-    let mut runs: Vec<Dictionary> = fits.into_iter().map(|fit| fit.dictionary).collect();
+    let mut runs: Vec<Dictionary> = fits.iter().map(|fit| fit.dictionary.clone()).collect();
     let losses = runs.first().map(|run| run.restarts.clone()).unwrap_or_default();
     let lowest = argmin(&losses);
     let shares: Vec<f64> = runs.iter().map(|run| found(run, truth, Sign::Signed)).collect();
@@ -112,6 +111,7 @@ pub(super) fn factors(
             }),
     );
     let best = runs.swap_remove(lowest);
+    solvers(setting, &recording, planted.dictionary.view(), &snmf, &fits, findings)?;
     Ok((planted, best))
 }
 

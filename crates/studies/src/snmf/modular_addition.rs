@@ -14,7 +14,7 @@ use nissl_explain::lm_head::{Spectrum, strongest_frequencies};
 use nissl_record::{Document, RecordNetwork, record};
 use rand::seq::index;
 
-use crate::modular_addition::{Adder, FOLDER, MODULUS, NETWORKS, listed};
+use crate::modular_addition::{Adder, MODULUS, NETWORKS, folder, listed};
 use crate::report::{Bar, Bound, Cell, Note, Section, Table};
 use crate::study::{Findings, Setting};
 
@@ -29,12 +29,7 @@ const PURE: f64 = 0.8;
 
 /// Looks for the frequencies that the networks add with.
 pub(super) fn modular_addition(setting: &Setting<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(folder) = setting.data(FOLDER) else {
-        findings.skipped.push(format!(
-            "D: the trained networks are not there; name the folder that holds {FOLDER} with --data"
-        ));
-        return Ok(());
-    };
+    let Some(folder) = folder(setting, "D", findings) else { return Ok(()) };
     let mut table = Table::new(
         "Features of each network",
         [
