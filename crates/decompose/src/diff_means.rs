@@ -68,17 +68,15 @@ impl Decompose for DiffMeans {
         let stage = progress.stage("means", rows.len() as u64, "samples");
         for block in rows.chunks(BLOCK) {
             progress.check(|| "the means; nothing was written".to_owned())?;
-            let activity = recording.rows(block)?;
             // A gathered block has no single first sample: the wrong one is looked up.
-            require_finite(&ActivityBlock { start: 0, activity: activity.clone() }).map_err(
-                |error| match error {
-                    Error::NotFinite { sample, unit, found } => {
-                        Error::NotFinite { sample: block[sample as usize] as u64, unit, found }
-                    }
-                    other => other,
-                },
-            )?;
-            let activity = activity.mapv(f64::from);
+            let gathered = ActivityBlock { start: 0, activity: recording.rows(block)? };
+            require_finite(&gathered).map_err(|error| match error {
+                Error::NotFinite { sample, unit, found } => {
+                    Error::NotFinite { sample: block[sample as usize] as u64, unit, found }
+                }
+                other => other,
+            })?;
+            let activity = gathered.activity.mapv(f64::from);
             for (&sample, values) in block.iter().zip(activity.rows()) {
                 all += &values;
                 for &label in labels.of(sample) {

@@ -10,7 +10,7 @@
 use ndarray::{Array1, Array2, Axis};
 use nissl_core::features::{Decompose, Dictionary, Encoding, Warning, product};
 use nissl_core::seed::rng;
-use nissl_core::{Error, Progress, Recording, Result};
+use nissl_core::{Progress, Recording, Result};
 use rand::RngExt;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::Activity;
+use crate::range::{at_least_1, tolerance};
 
 /// What a cluster's activation is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -77,16 +78,9 @@ impl Decompose for Kmeans {
     }
 
     fn validate(&self) -> Result<()> {
-        for (field, value) in [("k", self.k), ("rounds", self.rounds), ("restarts", self.restarts)]
-        {
-            if value == 0 {
-                return Err(Error::setting(field, 0, "at least 1"));
-            }
-        }
-        if !(0.0..1.0).contains(&self.tolerance) {
-            return Err(Error::setting("tolerance", self.tolerance, "0 or more and below 1"));
-        }
-        Ok(())
+        let counts = [("k", self.k), ("rounds", self.rounds), ("restarts", self.restarts)];
+        at_least_1(&counts)?;
+        tolerance(self.tolerance)
     }
 
     fn fit(

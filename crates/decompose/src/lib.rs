@@ -11,6 +11,7 @@ pub mod neurons;
 pub mod nmf;
 pub mod pca;
 mod pipeline;
+mod range;
 pub mod snmf;
 mod subspace;
 pub mod sweep;

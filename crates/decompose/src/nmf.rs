@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::Activity;
+use crate::range::{at_least_1, tolerance};
 
 /// Hyperparameters of non-negative matrix factorisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
@@ -54,15 +55,8 @@ impl Decompose for Nmf {
 
     fn validate(&self) -> Result<()> {
         let counts = [("k", self.k), ("iterations", self.iterations), ("restarts", self.restarts)];
-        for (field, value) in counts {
-            if value == 0 {
-                return Err(Error::setting(field, 0, "at least 1"));
-            }
-        }
-        if !(0.0..1.0).contains(&self.tolerance) {
-            return Err(Error::setting("tolerance", self.tolerance, "0 or more and below 1"));
-        }
-        Ok(())
+        at_least_1(&counts)?;
+        tolerance(self.tolerance)
     }
 
     fn fit(

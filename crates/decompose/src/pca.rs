@@ -8,10 +8,11 @@
 
 use ndarray::{Array1, Array2, s};
 use nissl_core::features::{Decompose, Dictionary, Encoding, product};
-use nissl_core::{Error, Progress, Recording, Result};
+use nissl_core::{Progress, Recording, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::activity::Activity;
+use crate::range::at_least_1;
 use crate::subspace::{Subspace, centred, eigen, leading, signed};
 
 /// How principal components are found.
@@ -66,13 +67,7 @@ impl Decompose for Pca {
     }
 
     fn validate(&self) -> Result<()> {
-        if self.k == 0 {
-            return Err(Error::setting("k", 0, "at least 1"));
-        }
-        if self.passes == 0 {
-            return Err(Error::setting("passes", 0, "at least 1"));
-        }
-        Ok(())
+        at_least_1(&[("k", self.k), ("passes", self.passes)])
     }
 
     fn fit(

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int};
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::Network;
+use super::{Network, Sampling};
 use crate::chat::Message;
 use crate::error::{Error, Result};
 use crate::taps::Taps;
@@ -92,44 +92,6 @@ pub struct KeyValueCache {
     pub layers: Vec<Option<(Tensor<4>, Tensor<4>)>>,
     /// Positions held.
     pub positions: usize,
-}
-
-/// How the next token is drawn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sampling {
-    /// New tokens at most.
-    pub tokens: usize,
-    /// Divides the logits; 0 takes the most likely token.
-    pub temperature: f32,
-    /// Only the `top_k` most likely tokens; 0 is all.
-    pub top_k: usize,
-    /// Only the most likely tokens that together hold this probability, in (0, 1].
-    pub top_p: f32,
-    /// Seed of the draw.
-    pub seed: u64,
-    /// A token that ends the text.
-    pub stop: Option<u32>,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { tokens: 50, temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0, stop: None }
-    }
-}
-
-impl Sampling {
-    /// # Errors
-    /// A value outside its range.
-    pub fn validate(&self) -> Result<()> {
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::setting("temperature", self.temperature, "0 or more"));
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::setting("top_p", self.top_p, "above 0, at most 1"));
-        }
-        Ok(())
-    }
 }
 
 /// A text that a network wrote.

@@ -1,14 +1,15 @@
 //! `Network`: anything with named sites that turns input into activity.
 
 mod language;
+mod sampling;
 mod weights;
 
 use burn::tensor::Device;
 
 pub use language::{
-    FinalNorm, Generated, KeyValueCache, LanguageNetwork, Sampling, TokenBatch, TokenSpan,
-    Tokenizer,
+    FinalNorm, Generated, KeyValueCache, LanguageNetwork, TokenBatch, TokenSpan, Tokenizer,
 };
+pub use sampling::Sampling;
 pub use weights::{HeadNorm, Part, ResidualWeights, TokenTable};
 
 use crate::error::{Error, Result, nearest};

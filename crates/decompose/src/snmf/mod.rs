@@ -32,6 +32,7 @@ pub use sparsity::Sparsity;
 
 use crate::activity::Activity;
 use crate::hierarchy::Recursion;
+use crate::range::{at_least_1, tolerance};
 
 /// Hyperparameters of semi-nonnegative matrix factorisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
@@ -106,14 +107,8 @@ impl Decompose for Snmf {
             ("patience", self.patience),
             ("restarts", self.restarts),
         ];
-        for (field, value) in counts {
-            if value == 0 {
-                return Err(Error::setting(field, 0, "at least 1"));
-            }
-        }
-        if !(0.0..1.0).contains(&self.tolerance) {
-            return Err(Error::setting("tolerance", self.tolerance, "0 or more and below 1"));
-        }
+        at_least_1(&counts)?;
+        tolerance(self.tolerance)?;
         if !(self.ridge > 0.0 && self.ridge.is_finite()) {
             return Err(Error::setting("ridge", self.ridge, "above 0"));
         }

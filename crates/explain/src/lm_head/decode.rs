@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use nissl_core::network::ResidualWeights;
 use nissl_core::{Progress, Result};
+use nissl_kernels::LogitScan;
 use nissl_kernels::gemm::{MatRef, matmul};
-use nissl_kernels::{LogitScan, Signs};
 use rayon::prelude::*;
 
 use super::projection::{Block, Projection, length};
@@ -99,11 +99,7 @@ fn exact(
 ) -> Result<Vec<Decoded>> {
     let (settings, vocabulary) = (&projection.settings, &projection.vocabulary);
     let width = projection.width();
-    let signs = match settings.signs {
-        SignChoice::Plus => Signs::Plus,
-        SignChoice::Both => Signs::Both,
-    };
-    let mut scan = LogitScan::new(rows, width, settings.top, signs);
+    let mut scan = LogitScan::new(rows, width, settings.top, settings.signs.signs());
     vocabulary.tiles(projection.weights, progress, |tile, first| {
         scan.push(tile, first as u32);
         Ok(())

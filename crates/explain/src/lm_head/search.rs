@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use nissl_core::network::{Part, ResidualWeights};
 use nissl_core::{Error, Progress, Result};
+use nissl_kernels::LogitScan;
 use nissl_kernels::gemm::{MatRef, matmul};
-use nissl_kernels::{LogitScan, Signs};
 use serde::{Deserialize, Serialize};
 
 use super::moments::HeadMoments;
@@ -200,8 +200,7 @@ impl Looked<'_> {
             SignChoice::Both => &[Sign::Plus, Sign::Minus],
         };
         let scans = if by == By::Probability && normalisers.is_none() {
-            let both = if signs.len() == 2 { Signs::Both } else { Signs::Plus };
-            let mut scan = LogitScan::new(rows, width, 1, both);
+            let mut scan = LogitScan::new(rows, width, 1, projection.settings.signs.signs());
             projection.vocabulary.tiles(projection.weights, progress, |tile, first| {
                 scan.push(tile, first as u32);
                 Ok(())

@@ -2,6 +2,7 @@
 
 use nissl_core::network::{Part, ResidualWeights, TokenTable};
 use nissl_core::{Error, Result};
+use nissl_kernels::Signs;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
@@ -55,6 +56,16 @@ pub enum SignChoice {
     Plus,
     /// The vector and its negative: what is held back, or read with a negative sign
     Both,
+}
+
+impl SignChoice {
+    /// The same for a scan.
+    pub(super) fn signs(self) -> Signs {
+        match self {
+            Self::Plus => Signs::Plus,
+            Self::Both => Signs::Both,
+        }
+    }
 }
 
 /// Hyperparameters of reading units through the head.

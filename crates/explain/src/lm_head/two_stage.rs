@@ -10,8 +10,8 @@
 //! Memory: the projected head, a block of units, and a tile of tokens.
 
 use nissl_core::{Progress, Result};
+use nissl_kernels::LogitScan;
 use nissl_kernels::gemm::{MatRef, matmul};
-use nissl_kernels::{LogitScan, Signs};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -67,12 +67,8 @@ impl TwoStage {
         let mut small = vec![0.0f32; units * dimensions];
         let random = MatRef::row_major(&self.random, width, dimensions);
         matmul(MatRef::row_major(rows, units, width), random, &mut small);
-        let signs = match settings.signs {
-            SignChoice::Plus => Signs::Plus,
-            SignChoice::Both => Signs::Both,
-        };
         let candidates = settings.candidates.min(vocabulary.size());
-        let mut scan = LogitScan::new(&small, dimensions, candidates, signs);
+        let mut scan = LogitScan::new(&small, dimensions, candidates, settings.signs.signs());
         scan.push(&self.head, 0);
         let mut wanted: Vec<Vec<(u32, f32)>> = scan
             .finish()

@@ -16,7 +16,7 @@ use super::attention::{Attention, View};
 use super::checkpoint::{Bias, Checkpoint};
 use super::config::Config;
 use super::family::{Family, Form, Input, Shape, pass};
-use super::ops::{Activation, LayerNorm, Linear, embed};
+use super::ops::{Activation, LayerNorm, Linear, Norm, embed};
 
 /// A BERT encoder.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use super::checkpoint::{Bias, Checkpoint};
 use super::config::Config;
 use super::family::{Family, Input, Shape, pass};
 use super::llama::{grouped_shape, typed_views};
-use super::ops::{Activation, Linear, RmsNorm, embed, soft_cap};
+use super::ops::{Activation, Linear, Norm, RmsNorm, embed, soft_cap};
 use super::rotary::{Rotary, Turns};
 
 /// A Gemma 2.
@@ -145,15 +145,10 @@ impl Family for Gemma2 {
     }
 
     fn unembed(&self, directions: Tensor<2>, norm: FinalNorm) -> Option<Tensor<2>> {
-        let directions = directions.unsqueeze::<3>();
-        let logits = match norm {
-            FinalNorm::Apply => {
-                soft_cap(self.head().forward(self.final_norm.forward(directions)), self.cap)
-            }
-            FinalNorm::Gain => self.head().forward(self.final_norm.linear_part(directions)),
-            FinalNorm::Skip => self.head().forward(directions),
-        };
-        Some(logits.squeeze_dim(0))
+        // Effects through a cap do not add up: only whole residuals pass it.
+        let cap = self.cap.filter(|_| norm == FinalNorm::Apply);
+        let logits = self.head().forward(self.final_norm.before_head(directions, norm));
+        Some(soft_cap(logits, cap).squeeze_dim(0))
     }
 }
 

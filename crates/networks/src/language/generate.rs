@@ -1,9 +1,6 @@
 //! Continues a text token by token, each drawn from the network's distribution.
 //!
-//! `p = softmax(logits / temperature)`, cut to the `top_k` largest and then to the smallest set that
-//! holds `top_p`, and drawn with ChaCha8 on the host. Temperature 0 takes the largest.
-//!
-//! Source of the cuts: Holtzman et al. 2020, arXiv:1904.09751, §3.1.
+//! Drawn as [`Sampling`] says, with ChaCha8 on the host.
 
 use burn::tensor::Tensor;
 use nissl_core::network::{Generated, KeyValueCache, LanguageNetwork, Sampling, TokenBatch};
@@ -86,38 +83,8 @@ fn draw(logits: &[f32], sampling: &Sampling, rng: &mut impl Rng) -> Result<(u32,
     let total: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
     let log_probability = |token: usize| (f64::from(logits[token] - largest) - total.ln()) as f32;
 
-    // Equal logits keep the order of their tokens, so that a seed always draws the same.
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
-    if sampling.temperature == 0.0 {
-        return Ok((order[0] as u32, log_probability(order[0])));
-    }
-    if sampling.top_k > 0 {
-        order.truncate(sampling.top_k);
-    }
-    let weight =
-        |token: usize| (f64::from(logits[token] - largest) / f64::from(sampling.temperature)).exp();
-    let mut weights: Vec<f64> = order.iter().map(|&token| weight(token)).collect();
-    if sampling.top_p < 1.0 {
-        let bound = weights.iter().sum::<f64>() * f64::from(sampling.top_p);
-        let mut held = 0.0;
-        let kept = weights.iter().take_while(|weight| {
-            let needed = held < bound;
-            held += **weight;
-            needed
-        });
-        let kept = kept.count().max(1);
-        weights.truncate(kept);
-    }
-    let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
-    for (&token, weight) in order.iter().zip(&weights) {
-        left -= weight;
-        if left < 0.0 {
-            return Ok((token as u32, log_probability(token)));
-        }
-    }
-    let last = order[weights.len() - 1];
-    Ok((last as u32, log_probability(last)))
+    let token = sampling.draw(logits, rng.random());
+    Ok((token, log_probability(token as usize)))
 }
 
 #[cfg(test)]

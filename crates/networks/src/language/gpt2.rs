@@ -14,7 +14,7 @@ use super::attention::{Attention, View, remember};
 use super::checkpoint::Checkpoint;
 use super::config::Config;
 use super::family::{Family, Form, Input, Shape, pass};
-use super::ops::{Activation, LayerNorm, Linear, embed};
+use super::ops::{Activation, LayerNorm, Linear, Norm, embed};
 
 /// A GPT-2.
 #[derive(Clone, Debug)]
@@ -141,12 +141,7 @@ impl Family for Gpt2 {
     }
 
     fn unembed(&self, directions: Tensor<2>, norm: FinalNorm) -> Option<Tensor<2>> {
-        let directions = directions.unsqueeze::<3>();
-        let normed = match norm {
-            FinalNorm::Apply => self.final_norm.forward(directions),
-            FinalNorm::Gain => self.final_norm.linear_part(directions),
-            FinalNorm::Skip => directions,
-        };
+        let normed = self.final_norm.before_head(directions, norm);
         Some(normed.squeeze_dim::<2>(0).matmul(self.head()))
     }
 }

@@ -15,7 +15,7 @@ use super::attention::{Attention, View, remember};
 use super::checkpoint::{Bias, Checkpoint};
 use super::config::Config;
 use super::family::{Family, Form, Input, Shape, pass};
-use super::ops::{Activation, Linear, RmsNorm, embed};
+use super::ops::{Activation, Linear, Norm, RmsNorm, embed};
 use super::rotary::{Rotary, Turns};
 
 /// A Llama, Mistral or Qwen2.
@@ -127,12 +127,7 @@ impl Family for Llama {
     }
 
     fn unembed(&self, directions: Tensor<2>, norm: FinalNorm) -> Option<Tensor<2>> {
-        let directions = directions.unsqueeze::<3>();
-        let normed = match norm {
-            FinalNorm::Apply => self.final_norm.forward(directions),
-            FinalNorm::Gain => self.final_norm.linear_part(directions),
-            FinalNorm::Skip => directions,
-        };
+        let normed = self.final_norm.before_head(directions, norm);
         Some(self.head.forward(normed).squeeze_dim(0))
     }
 }

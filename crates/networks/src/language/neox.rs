@@ -13,7 +13,7 @@ use super::attention::{Attention, View, remember};
 use super::checkpoint::{Bias, Checkpoint};
 use super::config::Config;
 use super::family::{Family, Form, Input, Shape, pass};
-use super::ops::{Activation, LayerNorm, Linear, embed};
+use super::ops::{Activation, LayerNorm, Linear, Norm, embed};
 use super::rotary::{Rotary, Turns};
 
 /// A GPT-NeoX.
@@ -136,12 +136,7 @@ impl Family for NeoX {
     }
 
     fn unembed(&self, directions: Tensor<2>, norm: FinalNorm) -> Option<Tensor<2>> {
-        let directions = directions.unsqueeze::<3>();
-        let normed = match norm {
-            FinalNorm::Apply => self.final_norm.forward(directions),
-            FinalNorm::Gain => self.final_norm.linear_part(directions),
-            FinalNorm::Skip => directions,
-        };
+        let normed = self.final_norm.before_head(directions, norm);
         Some(self.head.forward(normed).squeeze_dim(0))
     }
 }

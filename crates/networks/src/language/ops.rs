@@ -2,6 +2,7 @@
 
 use burn::tensor::activation;
 use burn::tensor::{Int, Tensor};
+use nissl_core::network::FinalNorm;
 use nissl_kernels as kernels;
 
 /// `x · weight + bias` with `weight` `[input, output]`.
@@ -20,6 +21,24 @@ impl Linear {
     }
 }
 
+/// A norm of the residual stream `[batch, position, unit]`.
+pub(crate) trait Norm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3>;
+
+    /// What it does beside dividing by the size: centring, where it centres, and the gain.
+    fn linear_part(&self, x: Tensor<3>) -> Tensor<3>;
+
+    /// Directions `[direction, unit]` as the head sees them, `[1, direction, unit]`.
+    fn before_head(&self, directions: Tensor<2>, norm: FinalNorm) -> Tensor<3> {
+        let directions = directions.unsqueeze::<3>();
+        match norm {
+            FinalNorm::Apply => self.forward(directions),
+            FinalNorm::Gain => self.linear_part(directions),
+            FinalNorm::Skip => directions,
+        }
+    }
+}
+
 /// `(x − mean) / √(variance + ε) · gain + bias` over the last axis.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerNorm {
@@ -31,13 +50,12 @@ pub(crate) struct LayerNorm {
     pub epsilon: f64,
 }
 
-impl LayerNorm {
-    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+impl Norm for LayerNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         kernels::layer_norm(x, self.gain.clone(), self.bias.clone(), self.epsilon as f32)
     }
 
-    /// The linear part: centring and the gain.
-    pub(crate) fn linear_part(&self, x: Tensor<3>) -> Tensor<3> {
+    fn linear_part(&self, x: Tensor<3>) -> Tensor<3> {
         (x.clone() - x.mean_dim(2)) * self.gain.clone().unsqueeze()
     }
 }
@@ -51,13 +69,12 @@ pub(crate) struct RmsNorm {
     pub epsilon: f64,
 }
 
-impl RmsNorm {
-    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+impl Norm for RmsNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         kernels::rms_norm(x, self.gain.clone(), self.epsilon as f32)
     }
 
-    /// The linear part: the gain.
-    pub(crate) fn linear_part(&self, x: Tensor<3>) -> Tensor<3> {
+    fn linear_part(&self, x: Tensor<3>) -> Tensor<3> {
         x * self.gain.clone().unsqueeze()
     }
 }

@@ -20,7 +20,7 @@ use super::checkpoint::Checkpoint;
 use super::config::Config;
 use super::family::{Family, Form, Input, Shape, pass};
 use super::gpt2::Gpt2;
-use super::ops::{Activation, LayerNorm, Linear, embed};
+use super::ops::{Activation, LayerNorm, Linear, Norm, embed};
 use crate::files::Files;
 
 /// A network in this naming.

@@ -125,10 +125,8 @@ pub fn detect(
             return Err(Error::Empty { what: what.to_owned(), expected });
         }
     }
-    let mut all = methods.to_vec();
-    if settings.controls > 0 {
-        all.extend(controls(methods, settings));
-    }
+    let controls = if settings.controls > 0 { controls(methods, settings) } else { Vec::new() };
+    let all: Vec<&Candidates> = methods.iter().chain(&controls).collect();
     for method in &all {
         for signed in method.given.values() {
             method.check(signed.feature)?;
@@ -175,7 +173,7 @@ pub fn detect(
             .map(|(site, direction)| mean_candidate(site, direction))
             .collect();
         single.extend(mean_sites.iter().map(|method| method.ready_one(0, settings.agreement)));
-        let scored: Vec<Candidates> = all.iter().cloned().chain(mean_sites).collect();
+        let scored: Vec<&Candidates> = all.iter().copied().chain(&mean_sites).collect();
         let read = reader.peaks(&score, &scored, &single, &[])?;
         for (place, peaks) in read.peaks.iter().enumerate() {
             let (feature, auroc) = match picked.get(place) {
@@ -201,7 +199,7 @@ pub fn detect(
 
 /// The results in the order: methods, differences of means, controls.
 fn gathered(
-    all: &[Candidates],
+    all: &[&Candidates],
     means: &[Site],
     found: Vec<Vec<ConceptDetection>>,
     agreement: Agreement,

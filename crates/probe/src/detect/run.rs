@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
     /// A site that the network lacks, or a unit that a site lacks.
     pub(super) fn new(
         network: &'a dyn LanguageNetwork,
-        methods: &[Candidates],
+        methods: &[&Candidates],
         means: &[Site],
     ) -> Result<Self> {
         let mut sites: Vec<Site> = Vec::new();
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     pub(super) fn peaks(
         &self,
         sentences: &Sentences<'_>,
-        methods: &[Candidates],
+        methods: &[&Candidates],
         ready: &[Ready],
         means: &[Site],
     ) -> Result<Read> {

@@ -125,6 +125,18 @@ struct Chunk {
 /// # Errors
 /// A file that is no matrix, is damaged or lies about itself, or settings that do not fit the format.
 pub fn matrix(path: &Path, settings: &Import) -> Result<Array2<f32>> {
+    let (_, matrix) = opened(path, settings)?;
+    let mut values = Vec::new();
+    for chunk in matrix.chunks {
+        values.extend(chunk?.activity);
+    }
+    let rows = values.len() / matrix.units;
+    Array2::from_shape_vec((rows, matrix.units), values)
+        .map_err(|error| Error::file(path, "shape", error, "a matrix"))
+}
+
+/// The matrix in `path`, in the format that the settings or the file tell.
+fn opened(path: &Path, settings: &Import) -> Result<(Format, Matrix)> {
     drop(open_file(path)?);
     let format = settings.format.map_or_else(|| format::sniff(path), Ok)?;
     settings.validate(format)?;
@@ -135,13 +147,7 @@ pub fn matrix(path: &Path, settings: &Import) -> Result<Array2<f32>> {
         Format::Parquet => parquet::open(path, settings)?,
         Format::Safetensors => safetensors::open(path, settings)?,
     };
-    let mut values = Vec::new();
-    for chunk in matrix.chunks {
-        values.extend(chunk?.activity);
-    }
-    let rows = values.len() / matrix.units;
-    Array2::from_shape_vec((rows, matrix.units), values)
-        .map_err(|error| Error::file(path, "shape", error, "a matrix"))
+    Ok((format, matrix))
 }
 
 /// The most units a recording can be imported with.
@@ -168,16 +174,7 @@ pub fn import(
     existing: Existing,
     progress: &Progress,
 ) -> Result<Recording> {
-    drop(open_file(path)?);
-    let format = settings.format.map_or_else(|| format::sniff(path), Ok)?;
-    settings.validate(format)?;
-    let matrix = match format {
-        Format::Npy => npy::open(path, settings)?,
-        Format::Npz => npz::open(path, settings)?,
-        Format::Csv => csv::open(path, settings)?,
-        Format::Parquet => parquet::open(path, settings)?,
-        Format::Safetensors => safetensors::open(path, settings)?,
-    };
+    let (format, matrix) = opened(path, settings)?;
     let source = Source {
         importer: Some(format.name().to_owned()),
         files: vec![path.display().to_string()],
