@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nissl-judge", &["nissl-core"]),
     ("nissl-explain", &["nissl-core", "nissl-kernels", "nissl-judge"]),
     ("nissl-probe", &["nissl-core", "nissl-judge"]),
+    ("nissl-trace", &["nissl-core", "nissl-kernels"]),
     (
         "nissl-studies",
         &[
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nissl-judge",
             "nissl-explain",
             "nissl-probe",
+            "nissl-trace",
         ],
     ),
     (
@@ -41,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nissl-judge",
             "nissl-explain",
             "nissl-probe",
+            "nissl-trace",
             "nissl-studies",
             "xtask",
         ],

@@ -12,6 +12,7 @@ pub mod network;
 pub mod numbers;
 pub mod progress;
 pub mod recording;
+pub mod section;
 pub mod seed;
 pub mod site;
 pub mod split;

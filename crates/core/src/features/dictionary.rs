@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nonnegative::{self, Steps};
 use super::product::product;
+use super::sparse::{Activation, InputNorm};
 use super::warning::Warning;
 use crate::error::{Error, Result};
 
@@ -32,23 +33,44 @@ pub enum Encoding {
     },
     /// Coefficients `≥ 0` of least squared error.
     NonNegativeExact,
+    /// By a trained encoder; see the head of `sparse.rs`.
+    Sparse {
+        /// What becomes of the pre-activations.
+        #[serde(flatten)]
+        activation: Activation,
+        /// What is done to a sample before.
+        #[serde(default)]
+        norm: InputNorm,
+        /// Whether `decoder_bias` is taken off before the encoder.
+        centred: bool,
+    },
 }
 
 /// Features as directions over units, with what is needed to encode new samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dictionary {
-    /// `[feature, unit]`; a row is a feature's direction.
+    /// `[feature, unit]`; a row is a feature's direction. Of a dictionary from one site to another, the
+    /// direction that it reads.
     pub decoder: Array2<f32>,
     /// `[feature, unit]`, where it is not the decoder.
     pub encoder: Option<Array2<f32>>,
     /// `[feature]`, added after the encoder.
     pub encoder_bias: Option<Array1<f32>>,
-    /// `[unit]`, subtracted before the encoder and added after the decoder.
+    /// `[unit]`, subtracted before the encoder (where the encoding is centred) and added after the
+    /// decoder.
     pub decoder_bias: Option<Array1<f32>>,
     /// `[feature]`, below which an activation is zero.
     pub threshold: Option<Array1<f32>>,
     /// `[feature, output unit]` of dictionaries from one site to another.
     pub output_decoder: Option<Array2<f32>>,
+    /// `[output unit]`, added after the output decoder.
+    pub output_bias: Option<Array1<f32>>,
+    /// `[output unit, unit]`: what passes straight from the samples to the output (skip transcoders).
+    pub skip: Option<Array2<f32>>,
+    /// `[feature]` of gated dictionaries: added to the products that open the gates.
+    pub gate_bias: Option<Array1<f32>>,
+    /// `[feature]` of gated dictionaries: logarithms of the factors of the products.
+    pub log_magnitude: Option<Array1<f32>>,
     /// The loss after each iteration of the fit.
     pub loss: Vec<f32>,
     /// The final loss of each restart.
@@ -69,6 +91,10 @@ impl Dictionary {
             decoder_bias: None,
             threshold: None,
             output_decoder: None,
+            output_bias: None,
+            skip: None,
+            gate_bias: None,
+            log_magnitude: None,
             loss: Vec::new(),
             restarts: Vec::new(),
             encoding,
@@ -116,6 +142,9 @@ impl Dictionary {
             Encoding::NonNegativeExact => {
                 nonnegative::exact(&self.correlate(samples), self.decoder.view())
             }
+            Encoding::Sparse { activation, norm, centred } => {
+                return Ok(self.encode_sparse(samples, activation, norm, centred));
+            }
         };
         if let Some(threshold) = &self.threshold {
             for mut row in out.rows_mut() {
@@ -134,13 +163,7 @@ impl Dictionary {
     /// # Errors
     /// Another number of features than the dictionary's.
     pub fn reconstruct(&self, activations: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        if activations.ncols() != self.features() {
-            return Err(Error::setting(
-                "features",
-                activations.ncols(),
-                format!("{}, as in the dictionary", self.features()),
-            ));
-        }
+        self.has(activations)?;
         let mut out = match self.encoding {
             Encoding::Triangle => {
                 let nearest: Vec<usize> = activations
@@ -166,8 +189,18 @@ impl Dictionary {
     }
 
     /// # Errors
+    /// Another number of features than the dictionary's.
+    pub(super) fn has(&self, activations: ArrayView2<'_, f32>) -> Result<()> {
+        if activations.ncols() == self.features() {
+            return Ok(());
+        }
+        let expected = format!("{}, as in the dictionary", self.features());
+        Err(Error::setting("features", activations.ncols(), expected))
+    }
+
+    /// # Errors
     /// Another number of units than the dictionary's.
-    fn fits(&self, what: &str, found: usize) -> Result<()> {
+    pub(super) fn fits(&self, what: &str, found: usize) -> Result<()> {
         if found == self.units() {
             return Ok(());
         }

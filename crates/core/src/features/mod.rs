@@ -10,6 +10,7 @@ mod nonnegative;
 mod product;
 mod shards;
 mod sharing;
+mod sparse;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use decompose::Decompose;
 pub use dictionary::{Dictionary, Encoding};
 pub use product::{add_product, product, product_into};
 pub use sharing::{Groups, groups, shared_units};
+pub use sparse::{Activation, InputNorm, Taken};
 pub use tables::Annotation;
 pub use warning::Warning;
 pub use writer::{FeaturesPlan, FeaturesWriter};
@@ -39,6 +41,8 @@ const DICTIONARY: &str = "dictionary.safetensors";
 const FEATURE_TABLE: &str = "features.parquet";
 /// The table with a row for each unit.
 const UNIT_TABLE: &str = "units.parquet";
+/// The table with a row for each unit of the site that a transcoder writes to.
+const OUTPUT_UNIT_TABLE: &str = "output_units.parquet";
 
 /// The part of the manifest that only features have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +91,7 @@ pub struct Features {
     manifest: Manifest<FeaturesDetail>,
     dictionary: Dictionary,
     unit_table: Table,
+    output_unit_table: Option<Table>,
     table: Table,
 }
 
@@ -117,12 +122,23 @@ impl Features {
         }
         let dictionary = read_dictionary(path, detail)?;
         let unit_table = table_of(path, UNIT_TABLE, detail.units)?;
+        let outputs = path.join(OUTPUT_UNIT_TABLE).exists();
+        let output_unit_table = outputs
+            .then(|| table_of(path, OUTPUT_UNIT_TABLE, dictionary.output_units()))
+            .transpose()?;
         let table = table_of(path, FEATURE_TABLE, detail.features)?;
         for column in ["density", "mean", "max"] {
             table.f32s(column)?;
         }
         table.bools("dead")?;
-        Ok(Self { path: path.to_owned(), manifest, dictionary, unit_table, table })
+        Ok(Self {
+            path: path.to_owned(),
+            manifest,
+            dictionary,
+            unit_table,
+            output_unit_table,
+            table,
+        })
     }
 
     /// Their folder.
@@ -163,6 +179,12 @@ impl Features {
     /// The recording's units: `unit`, `site`, `index`, and more.
     pub fn unit_table(&self) -> &Table {
         &self.unit_table
+    }
+
+    /// The units of the site that the features write to: of a transcoder those of its target, else the
+    /// recording's.
+    pub fn output_unit_table(&self) -> &Table {
+        self.output_unit_table.as_ref().unwrap_or(&self.unit_table)
     }
 
     /// One row for each feature: `feature`, `density` (fraction of samples active), `mean` and
@@ -211,8 +233,11 @@ fn table_of(folder: &Path, name: &str, rows: usize) -> Result<Table> {
 /// The bytes of `dictionary.safetensors`.
 fn dictionary_bytes(dictionary: &Dictionary) -> Result<Vec<u8>> {
     let mut blocks = vec![("decoder", Block::matrix(dictionary.decoder.view()))];
-    let matrices =
-        [("encoder", &dictionary.encoder), ("output_decoder", &dictionary.output_decoder)];
+    let matrices = [
+        ("encoder", &dictionary.encoder),
+        ("output_decoder", &dictionary.output_decoder),
+        ("skip", &dictionary.skip),
+    ];
     for (name, matrix) in matrices {
         if let Some(matrix) = matrix {
             blocks.push((name, Block::matrix(matrix.view())));
@@ -222,6 +247,9 @@ fn dictionary_bytes(dictionary: &Dictionary) -> Result<Vec<u8>> {
         ("encoder_bias", &dictionary.encoder_bias),
         ("decoder_bias", &dictionary.decoder_bias),
         ("threshold", &dictionary.threshold),
+        ("output_bias", &dictionary.output_bias),
+        ("gate_bias", &dictionary.gate_bias),
+        ("log_magnitude", &dictionary.log_magnitude),
     ];
     let vectors = vectors.map(|(name, vector)| {
         (name, vector.as_ref().map(|vector| vector.iter().copied().collect::<Vec<f32>>()))
@@ -279,6 +307,13 @@ fn read_dictionary(folder: &Path, detail: &FeaturesDetail) -> Result<Dictionary>
         let shape = [features, outputs.unwrap_or(0)];
         dictionary.output_decoder = Some(matrix("output_decoder", shape)?);
     }
+    let outputs = dictionary.output_units();
+    if there("skip") {
+        dictionary.skip = Some(matrix("skip", [outputs, units])?);
+    }
+    dictionary.output_bias = vector("output_bias", outputs)?;
+    dictionary.gate_bias = vector("gate_bias", features)?;
+    dictionary.log_magnitude = vector("log_magnitude", features)?;
     dictionary.encoder_bias = vector("encoder_bias", features)?;
     dictionary.decoder_bias = vector("decoder_bias", units)?;
     dictionary.threshold = vector("threshold", features)?;

@@ -56,6 +56,41 @@ fn written(folder: &Path) -> Features {
 }
 
 #[test]
+fn a_transcoder_is_read_as_written_and_predicts_its_target() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (activation, norm) = (Activation::TopK { k: 1 }, InputNorm::Length);
+    let mut transcoder = dictionary();
+    transcoder.encoding = Encoding::Sparse { activation, norm, centred: false };
+    transcoder.encoder_bias = Some(array![0.0, -0.5, 0.25]);
+    transcoder.output_decoder = Some(array![[1.0, 2.0], [-1.0, 0.5], [0.0, 3.0]]);
+    transcoder.output_bias = Some(array![0.5, -0.5]);
+    transcoder.skip = Some(array![[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 2.0]]);
+    let mut plan = plan(4);
+    plan.output_units = Some(Table::new().with("unit", Column::U32(vec![0, 1])));
+    let begin = |plan: &FeaturesPlan, dictionary: &Dictionary| {
+        let dictionary = dictionary.clone();
+        FeaturesWriter::create(folder.path(), plan, Existing::Overwrite, || Ok(dictionary))
+    };
+    let mut writer = begin(&plan, &transcoder).expect("begins");
+    let samples = array![[2.0f32, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, -3.0]];
+    let activations = transcoder.encode(samples.view()).expect("encodes");
+    // √4 · (1, 0, 0, 0) by the first feature; √4 · −1 · −1 + 0.25 by the last.
+    assert_eq!(activations, array![[2.0, 0.0, 0.0], [0.0, 0.0, 2.25]]);
+    let predicted = transcoder.predict(samples.view(), activations.view()).expect("predicts");
+    assert_eq!(predicted, array![[2.0 + 0.5 + 2.0, 4.0 - 0.5], [0.5, 6.75 - 0.5 - 6.0]]);
+    writer.push(activations.view()).expect("pushes");
+    let features = writer.finish(ExplainedVariance::default()).expect("finishes");
+    let mut found = features.dictionary().clone();
+    found.warnings.clone_from(&transcoder.warnings);
+    assert_eq!(found, transcoder);
+    assert_eq!(features.output_unit_table().rows(), 2);
+
+    plan.output_units = Some(Table::new().with("unit", Column::U32(vec![0])));
+    let error = begin(&plan, &transcoder).err().expect("one output unit of two");
+    assert!(error.to_string().contains("output"), "{error}");
+}
+
+#[test]
 fn what_is_written_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let features = written(folder.path());

@@ -6,8 +6,8 @@ use std::time::Instant;
 use ndarray::ArrayView2;
 
 use super::{
-    DICTIONARY, Dictionary, ExplainedVariance, FEATURE_TABLE, Features, FeaturesDetail, UNIT_TABLE,
-    Warning, dictionary_bytes, read_dictionary, shards,
+    DICTIONARY, Dictionary, ExplainedVariance, FEATURE_TABLE, Features, FeaturesDetail,
+    OUTPUT_UNIT_TABLE, UNIT_TABLE, Warning, dictionary_bytes, read_dictionary, shards,
 };
 use crate::error::{Error, Result};
 use crate::numbers::{Precision, to_bytes};
@@ -20,6 +20,8 @@ use crate::table::{Column, Table};
 pub struct FeaturesPlan {
     /// One row for each unit: `unit`, `site`, `index`, and more.
     pub units: Table,
+    /// The units of the site that the dictionary writes to, where that is another.
+    pub output_units: Option<Table>,
     /// The method's tag and settings.
     pub method: serde_json::Value,
     /// The recording they are found in.
@@ -33,7 +35,8 @@ pub struct FeaturesPlan {
 impl FeaturesPlan {
     /// Features with shards of 32 MiB.
     pub fn new(units: Table, method: serde_json::Value, provenance: Provenance) -> Self {
-        Self { units, method, recording: None, provenance, shard_bytes: 32 << 20 }
+        let shard_bytes = 32 << 20;
+        Self { units, output_units: None, method, recording: None, provenance, shard_bytes }
     }
 }
 
@@ -126,15 +129,10 @@ impl FeaturesWriter {
             return Self::resume(folder, plan, begun);
         }
         let outcome = fit().and_then(|dictionary| {
-            let units = plan.units.rows();
-            if dictionary.units() != units {
-                return Err(Error::Units {
-                    left: "the dictionary".to_owned(),
-                    found: dictionary.units(),
-                    right: "the unit table".to_owned(),
-                    expected: units,
-                    help: None,
-                });
+            fits("the dictionary", dictionary.units(), "the unit table", &plan.units)?;
+            if let Some(outputs) = &plan.output_units {
+                let found = dictionary.output_units();
+                fits("the output decoder", found, "the table of output units", outputs)?;
             }
             if there {
                 store::prepare(folder, Existing::Overwrite)?;
@@ -171,6 +169,9 @@ impl FeaturesWriter {
         let manifest = Manifest::new(Kind::Features, plan.provenance.clone(), detail);
         store::write_bytes(&folder.join(DICTIONARY), &bytes)?;
         plan.units.write(&folder.join(UNIT_TABLE))?;
+        if let Some(outputs) = &plan.output_units {
+            outputs.write(&folder.join(OUTPUT_UNIT_TABLE))?;
+        }
         manifest.write(folder)?;
         let features = dictionary.features();
         Ok(Self {
@@ -328,4 +329,19 @@ impl FeaturesWriter {
         self.manifest.write(&self.folder)?;
         Features::open(&self.folder)
     }
+}
+
+/// # Errors
+/// Another number of units than the table has rows.
+fn fits(left: &str, found: usize, right: &str, table: &Table) -> Result<()> {
+    if found == table.rows() {
+        return Ok(());
+    }
+    Err(Error::Units {
+        left: left.to_owned(),
+        found,
+        right: right.to_owned(),
+        expected: table.rows(),
+        help: None,
+    })
 }

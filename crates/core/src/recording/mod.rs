@@ -4,6 +4,7 @@
 //! Memory: the unit table and one block; activity and sample table are streamed.
 
 mod csr;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,6 +16,7 @@ use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
 pub use csr::Csr;
+pub use stream::ActivityStream;
 pub use writer::{RecordingPlan, RecordingWriter};
 
 use crate::error::{Error, Result};

@@ -1,0 +1,1 @@
+//! From a network and its features to a Graph: circuits, attribution, interactions, modules.
