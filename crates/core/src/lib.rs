@@ -5,6 +5,7 @@ pub mod chat;
 pub mod device;
 pub mod error;
 pub mod features;
+pub mod files;
 pub mod graph;
 pub mod labelled_text;
 pub mod mapping;

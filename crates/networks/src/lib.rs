@@ -1,6 +1,6 @@
 //! Networks with named sites, loaded from checkpoints or trained here.
 
 pub mod edit;
-pub mod files;
+mod files;
 pub mod language;
 pub mod weights;

@@ -7,8 +7,9 @@ use nissl_core::error::IoContext;
 use nissl_core::store::{MANIFEST, aside, create_file, write_bytes};
 use nissl_core::{Error, Progress, Result};
 
-use crate::files::{NAMES, TensorFile};
+use crate::files::NAMES;
 use crate::weights::CheckpointWeights;
+use nissl_core::files::TensorFile;
 
 /// The sign bytes of one vector in a file of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

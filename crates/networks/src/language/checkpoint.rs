@@ -12,7 +12,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nissl_core::{Error, Result};
 
 use super::ops::{LayerNorm, Linear};
-use crate::files::{Element, Files};
+use crate::files::Files;
+use nissl_core::files::Element;
 
 /// The tensors of a checkpoint, taken one after the other.
 pub(crate) struct Checkpoint {

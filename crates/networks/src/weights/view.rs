@@ -5,7 +5,8 @@ use std::ops::Range;
 use nissl_core::{Error, Result};
 
 use crate::edit::Signs;
-use crate::files::{Files, Place, Stored};
+use crate::files::{Files, Place};
+use nissl_core::files::Stored;
 
 /// A tensor by its name, and what its axes are.
 pub(super) struct Spec {

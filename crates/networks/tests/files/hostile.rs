@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use nissl_core::files::TensorFile;
 use nissl_core::seed::rng;
 use nissl_core::store::write_bytes;
-use nissl_networks::files::TensorFile;
 use rand::RngExt;
 
 /// A file of `torch.save`, made here.

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use half::bf16;
+use nissl_core::files::TensorFile;
 use nissl_core::network::{LanguageNetwork, Part, ResidualWeights, TokenTable};
 use nissl_core::store::{Existing, Kind, Manifest, Provenance};
 use nissl_core::{Error, Progress, Result};
 use nissl_networks::edit::{
     Aligned, Reverse, Reversed, concept_direction, random_like, write_reversed,
 };
-use nissl_networks::files::TensorFile;
 use nissl_networks::language::Language;
 use nissl_networks::weights::CheckpointWeights;
 use safetensors::Dtype;

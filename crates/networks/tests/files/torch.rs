@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use nissl_core::files::{Element, TensorFile};
 use nissl_core::network::LanguageNetwork;
 use nissl_core::taps::Taps;
-use nissl_networks::files::{Element, TensorFile};
 use nissl_networks::language::Language;
 use safetensors::SafeTensors;
 

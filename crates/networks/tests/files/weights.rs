@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use half::{bf16, f16};
+use nissl_core::files::TensorFile;
 use nissl_core::network::{
     FinalNorm, HeadNorm, LanguageNetwork, Part, ResidualWeights, TokenTable,
 };
 use nissl_core::store::write_bytes;
-use nissl_networks::files::TensorFile;
 use nissl_networks::language::{Embedded, Language};
 use nissl_networks::weights::CheckpointWeights;
 use safetensors::{Dtype, tensor::TensorView};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nissl_core::{Error, Result};
+use crate::{Error, Result};
 use safetensors::Dtype;
 use safetensors::tensor::SafeTensors;
 

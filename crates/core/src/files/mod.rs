@@ -4,7 +4,7 @@
 //! a file is executed.
 
 mod element;
-mod folder;
+
 mod pickle;
 mod safetensors;
 mod torch;
@@ -13,12 +13,11 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use nissl_core::error::IoContext;
-use nissl_core::{Error, Result};
+use crate::error::IoContext;
+use crate::{Error, Result};
 use nissl_kernels::Mapped;
 
 pub use element::Element;
-pub(crate) use folder::{Files, NAMES, Place};
 
 /// What a zip archive begins with.
 const ARCHIVE: &[u8] = b"PK";
@@ -98,13 +97,13 @@ impl TensorFile {
         &self.path
     }
 
-    /// Its bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// All bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether it is an archive of PyTorch; else it is safetensors.
-    pub(crate) fn is_archive(&self) -> bool {
+    /// Whether it is a zip archive; else it is safetensors.
+    pub fn is_archive(&self) -> bool {
         self.bytes.starts_with(ARCHIVE)
     }
 
@@ -129,7 +128,7 @@ impl TensorFile {
     }
 
     /// All numbers of a tensor; `None` where its type has none.
-    pub(crate) fn all(&self, stored: &Stored) -> Option<Vec<f32>> {
+    pub fn all(&self, stored: &Stored) -> Option<Vec<f32>> {
         stored.element.size()?;
         let mut out = vec![0.0; stored.shape.iter().product()];
         // From the first axis on which the rest is one run.
@@ -157,8 +156,9 @@ impl TensorFile {
         Some(out)
     }
 
-    /// Neighbouring numbers from the `from`th after the tensor's first.
-    pub(crate) fn run(&self, stored: &Stored, from: usize, out: &mut [f32]) {
+    /// Fills `out` with neighbouring numbers from the `from`th after the tensor's first, for `stored` of
+    /// this file and numbers inside it.
+    pub fn run(&self, stored: &Stored, from: usize, out: &mut [f32]) {
         let size = stored.element.size().unwrap_or(0);
         let starts = stored.starts + from * size;
         stored.element.decode(&self.bytes[starts..starts + out.len() * size], out);

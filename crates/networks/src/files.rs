@@ -7,7 +7,7 @@ use nissl_core::error::IoContext;
 use nissl_core::{Error, Result};
 use serde_json::Value;
 
-use super::{Stored, TensorFile};
+use nissl_core::files::{Stored, TensorFile};
 
 /// The usual names of weights, in the order of preference: each file with all of them, and then the
 /// index of its shards.

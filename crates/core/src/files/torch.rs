@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use nissl_core::archive::{Member, directory};
-use nissl_core::{Error, Result};
+use crate::archive::{Member, directory};
+use crate::{Error, Result};
 
 use super::pickle::{self, Id, Objects, Tensor, Value};
 use super::{Element, Stored};
