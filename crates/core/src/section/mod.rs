@@ -6,9 +6,21 @@
 //!
 //! Source: Bushnaq et al. 2024, arXiv:2405.10928, §3 (node layers, folded biases).
 
-use ndarray::{Array2, ArrayView2};
+mod arrays;
+mod basis;
+mod integration;
+mod maps;
 
-use crate::error::Result;
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, s};
+
+pub use arrays::Arrays;
+pub use basis::{Basis, InteractionBasis};
+pub use integration::{Integration, Rule};
+pub use maps::{Affine, Hidden, Nonlinearity, fits};
+
+use crate::error::{Error, Result};
 
 /// Positions and coordinates on both sides of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,5 +106,58 @@ impl Chain {
     pub fn node_layers(&self) -> Vec<&str> {
         let inputs = self.sections.iter().map(|section| section.name());
         inputs.chain([self.end.as_str()]).collect()
+    }
+
+    /// Checks that every section takes what the one before gives.
+    ///
+    /// # Errors
+    /// No section at all, or two neighbours that do not fit; names the node layer between them.
+    pub fn validate(&self) -> Result<()> {
+        if self.sections.is_empty() {
+            let what = "the chain of sections".to_owned();
+            return Err(Error::Empty { what, expected: "at least one section".to_owned() });
+        }
+        for pair in self.sections.windows(2) {
+            let (given, taken) = (pair[0].extent(), pair[1].extent());
+            let given = [given.positions_out, given.outputs];
+            let taken = [taken.positions_in, taken.inputs];
+            if given != taken {
+                let expected = format!("{taken:?} positions and coordinates");
+                return Err(Error::setting(pair[1].name(), format!("{given:?}"), expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Inputs of the first node layer of a chain, given block by block.
+pub trait Samples: Sync {
+    /// How many samples there are.
+    fn samples(&self) -> usize;
+
+    /// The rows `[sample · position, coordinate]` of a range of samples.
+    ///
+    /// # Errors
+    /// Rows that cannot be read.
+    fn rows(&self, range: Range<usize>) -> Result<Array2<f64>>;
+}
+
+/// Samples that are in memory.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// `[sample · position, coordinate]`, the constant last.
+    pub rows: Array2<f64>,
+    /// Positions of a sample, at least 1.
+    pub positions: usize,
+}
+
+impl Samples for Held {
+    fn samples(&self) -> usize {
+        self.rows.nrows() / self.positions.max(1)
+    }
+
+    fn rows(&self, range: Range<usize>) -> Result<Array2<f64>> {
+        let positions = self.positions.max(1);
+        Ok(self.rows.slice(s![range.start * positions..range.end * positions, ..]).to_owned())
     }
 }
