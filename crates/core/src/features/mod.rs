@@ -171,6 +171,20 @@ impl Features {
         self.manifest.detail.method["method"].as_str().unwrap_or("unknown")
     }
 
+    /// That there are activations, for those who need them.
+    ///
+    /// # Errors
+    /// A dictionary alone, with what to do.
+    pub fn require_samples(&self) -> Result<()> {
+        if self.samples() > 0 {
+            return Ok(());
+        }
+        let expected = "features with the activations of samples";
+        Err(Error::file(self.path.join(MANIFEST), "samples", 0, expected).with_help(
+            "this is a dictionary alone; import it again with --recording, which encodes a recording's samples",
+        ))
+    }
+
     /// The directions and how samples are encoded.
     pub fn dictionary(&self) -> &Dictionary {
         &self.dictionary

@@ -56,6 +56,21 @@ fn written(folder: &Path) -> Features {
 }
 
 #[test]
+fn a_dictionary_alone_is_finished_without_samples() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let features = write(folder.path(), 0..0, Existing::Refuse).finish_dictionary().expect("done");
+    let table = features.table();
+    assert_eq!((features.samples(), table.bools("dead").expect("dead")), (0, &[false; 3][..]));
+    assert_eq!(table.f32s("max").expect("max"), [0.0; 3]);
+    assert_eq!(features.dictionary().warnings, dictionary().warnings);
+    let refused = features.require_samples().expect_err("no samples").to_string();
+    assert!(refused.contains("`samples` is 0"), "{refused}");
+    assert_eq!(features.columns(&[1]).expect("no rows").dim(), (0, 1));
+    let other = tempfile::tempdir().expect("a folder");
+    assert!(write(other.path(), 0..1, Existing::Refuse).finish_dictionary().is_err());
+}
+
+#[test]
 fn a_transcoder_is_read_as_written_and_predicts_its_target() {
     let folder = tempfile::tempdir().expect("a folder");
     let (activation, norm) = (Activation::TopK { k: 1 }, InputNorm::Length);

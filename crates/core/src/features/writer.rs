@@ -87,7 +87,7 @@ impl Tally {
         let count = samples.max(1) as f64;
         let peak = self.largest.iter().fold(0f32, |most, &value| most.max(value));
         let most = |feature: usize| {
-            let all = self.active[feature] == samples;
+            let all = samples > 0 && self.active[feature] == samples;
             if all { self.most[feature] } else { self.most[feature].max(0.0) }
         };
         let column = |value: &dyn Fn(usize) -> f32| Column::F32((0..features).map(value).collect());
@@ -98,7 +98,9 @@ impl Tally {
             .with("max", column(&most))
             .with(
                 "dead",
-                Column::Bool(self.largest.iter().map(|&most| most <= DEAD * peak).collect()),
+                Column::Bool(
+                    self.largest.iter().map(|&most| samples > 0 && most <= DEAD * peak).collect(),
+                ),
             )
     }
 }
@@ -309,13 +311,30 @@ impl FeaturesWriter {
     /// No sample was pushed, or a failed file operation.
     pub fn finish(mut self, explained_variance: ExplainedVariance) -> Result<Features> {
         self.commit()?;
-        let samples = self.manifest.detail.samples;
-        if samples == 0 {
+        if self.manifest.detail.samples == 0 {
             return Err(Error::Empty {
                 what: self.folder.display().to_string(),
                 expected: "at least one sample".to_owned(),
             });
         }
+        self.complete(explained_variance)
+    }
+
+    /// Marks the features complete with the dictionary alone, such as one that was trained elsewhere:
+    /// 0 samples, and `density`, `mean` and `max` of 0 in the table of features, none `dead`.
+    ///
+    /// # Errors
+    /// Samples were pushed, or a failed file operation.
+    pub fn finish_dictionary(self) -> Result<Features> {
+        let samples = self.committed() + self.pending.rows() as u64;
+        if samples > 0 {
+            return Err(Error::setting("samples", samples, "none in a dictionary alone"));
+        }
+        self.complete(ExplainedVariance::default())
+    }
+
+    fn complete(mut self, explained_variance: ExplainedVariance) -> Result<Features> {
+        let samples = self.manifest.detail.samples;
         let table = self.tally.table(samples);
         let features = self.manifest.detail.features;
         let dead = table.bools("dead")?.iter().filter(|&&dead| dead).count();

@@ -17,6 +17,9 @@ pub enum Element {
     I32,
     I16,
     I8,
+    U64,
+    U32,
+    U16,
     U8,
     Bool,
     /// A type that is not read, such as those of quantised tensors, by its name.
@@ -27,9 +30,9 @@ impl Element {
     /// Bytes of a number; `None` of a type that is not read.
     pub fn size(&self) -> Option<usize> {
         match self {
-            Self::F64 | Self::I64 => Some(8),
-            Self::F32 | Self::I32 => Some(4),
-            Self::F16 | Self::BF16 | Self::I16 => Some(2),
+            Self::F64 | Self::I64 | Self::U64 => Some(8),
+            Self::F32 | Self::I32 | Self::U32 => Some(4),
+            Self::F16 | Self::BF16 | Self::I16 | Self::U16 => Some(2),
             Self::I8 | Self::U8 | Self::Bool => Some(1),
             Self::Other(_) => None,
         }
@@ -51,6 +54,9 @@ impl Element {
             Self::I32 => each(bytes, out, |b| i32::from_le_bytes(b) as f32),
             Self::I16 => each(bytes, out, |b| i16::from_le_bytes(b).into()),
             Self::I8 => each(bytes, out, |[b]: [u8; 1]| b.cast_signed().into()),
+            Self::U64 => each(bytes, out, |b| u64::from_le_bytes(b) as f32),
+            Self::U32 => each(bytes, out, |b| u32::from_le_bytes(b) as f32),
+            Self::U16 => each(bytes, out, |b| u16::from_le_bytes(b).into()),
             Self::U8 => each(bytes, out, |[b]: [u8; 1]| b.into()),
             Self::Bool => each(bytes, out, |[b]: [u8; 1]| f32::from(b != 0)),
             Self::Other(_) => {}

@@ -1,23 +1,30 @@
-//! Tensors in files: safetensors and PyTorch's zip archives, mapped and read in part.
+//! Tensors in files: safetensors, PyTorch's zip archives, NumPy's arrays and archives, mapped and read in
+//! part.
 //!
-//! Both give the same thing: names, types, shapes, and numbers at some stride in the file. Nothing in
+//! All give the same thing: names, types, shapes, and numbers at some stride in the file. Nothing in
 //! a file is executed.
 
 mod element;
-
+pub mod npy;
 mod pickle;
+mod plain;
 mod safetensors;
+#[cfg(test)]
+mod tests;
 mod torch;
+mod write;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use crate::error::IoContext;
-use crate::{Error, Result};
 use nissl_kernels::Mapped;
 
 pub use element::Element;
+pub use write::{Item, write_arrays, write_torch};
+
+use crate::archive::directory;
+use crate::error::{Error, IoContext, Result};
 
 /// What a zip archive begins with.
 const ARCHIVE: &[u8] = b"PK";
@@ -41,11 +48,30 @@ pub struct Stored {
 pub struct TensorFile {
     path: PathBuf,
     bytes: Bytes,
+    contents: Contents,
+}
+
+/// What a file says beside its numbers.
+#[derive(Default)]
+struct Contents {
     tensors: BTreeMap<String, Stored>,
+    values: BTreeMap<String, serde_json::Value>,
+    skipped: Vec<String>,
+}
+
+/// What becomes of a pickle that names classes of other programs. None is ever loaded or run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Classes {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// Their objects are passed over; the plain values in their attributes are kept.
+    Skip,
 }
 
 enum Bytes {
     Mapped(Mapped),
+    Unpacked(Vec<u8>),
     Static(&'static [u8]),
 }
 
@@ -55,21 +81,31 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Mapped(mapped) => mapped,
+            Self::Unpacked(bytes) => bytes,
             Self::Static(bytes) => bytes,
         }
     }
 }
 
 impl TensorFile {
-    /// Opens a file of either format, told apart by its first bytes.
+    /// Opens a file of any of the formats, told apart by its first bytes.
     ///
     /// Of a PyTorch archive that wraps its tensors (`state_dict`, `model_state_dict` or `model`) the
-    /// wrapped ones are given; nested names are joined with dots.
+    /// wrapped ones are given; nested names are joined with dots. Of an archive of NumPy with compressed
+    /// members all arrays are unpacked into memory; a single array has the name of its file.
     ///
     /// # Errors
     /// A file that cannot be read, is damaged, or whose pickle is a program rather than data.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::of(path.to_owned(), Bytes::Mapped(Mapped::open(path).at(path, "open")?))
+        Self::open_with(path, Classes::Refuse)
+    }
+
+    /// As [`Self::open`], with a choice of what becomes of pickled classes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, classes: Classes) -> Result<Self> {
+        Self::of(path.to_owned(), Bytes::Mapped(Mapped::open(path).at(path, "open")?), classes)
     }
 
     /// Reads the file whose bytes are in memory; `name` stands for it in messages.
@@ -77,19 +113,33 @@ impl TensorFile {
     /// # Errors
     /// As [`Self::open`].
     pub fn in_memory(name: &str, bytes: &'static [u8]) -> Result<Self> {
-        Self::of(PathBuf::from(name), Bytes::Static(bytes))
+        Self::of(PathBuf::from(name), Bytes::Static(bytes), Classes::Refuse)
     }
 
-    fn of(path: PathBuf, bytes: Bytes) -> Result<Self> {
-        let tensors = if bytes.starts_with(ARCHIVE) {
-            torch::tensors(&path, &bytes)?
+    fn of(path: PathBuf, mut bytes: Bytes, classes: Classes) -> Result<Self> {
+        let contents = if bytes.starts_with(ARCHIVE) {
+            let members = directory(&path, &*bytes)?;
+            if npy::is_archive(&members) {
+                let (tensors, unpacked) = npy::arrays(&path, &bytes, &members)?;
+                if let Some(unpacked) = unpacked {
+                    bytes = Bytes::Unpacked(unpacked);
+                }
+                Contents { tensors, ..Contents::default() }
+            } else {
+                torch::tensors(&path, &bytes, &members, classes)?
+            }
+        } else if bytes.starts_with(npy::MAGIC) {
+            let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+            let array = npy::array(&path, &bytes, 0, bytes.len())?;
+            let tensors = BTreeMap::from([(name.unwrap_or_default(), array)]);
+            Contents { tensors, ..Contents::default() }
         } else if is_bare_pickle(&bytes) {
             return Err(Error::file(&path, "format", "a bare pickle", "a zip archive of PyTorch")
                 .with_help("files of PyTorch before 1.6 are not read; load and save it again with a newer `torch.save`"));
         } else {
             safetensors::tensors(&path, &bytes)?
         };
-        Ok(Self { path, bytes, tensors })
+        Ok(Self { path, bytes, contents })
     }
 
     /// The file.
@@ -109,7 +159,18 @@ impl TensorFile {
 
     /// Its tensors by name, sorted.
     pub fn tensors(&self) -> &BTreeMap<String, Stored> {
-        &self.tensors
+        &self.contents.tensors
+    }
+
+    /// Texts, numbers and truth values that stand beside the tensors, by the keys that lead to them,
+    /// joined with dots: of a safetensors file its metadata.
+    pub fn values(&self) -> &BTreeMap<String, serde_json::Value> {
+        &self.contents.values
+    }
+
+    /// The pickled classes whose objects were passed over ([`Classes::Skip`]), sorted.
+    pub fn skipped(&self) -> &[String] {
+        &self.contents.skipped
     }
 
     /// All numbers of a tensor, the last axis fastest, as f32.
@@ -117,9 +178,9 @@ impl TensorFile {
     /// # Errors
     /// No such tensor, or numbers that f32 cannot stand for.
     pub fn f32s(&self, name: &str) -> Result<Vec<f32>> {
-        let stored = self.tensors.get(name).ok_or_else(|| {
-            let known: Vec<_> = self.tensors.keys().take(5).collect();
-            let found = format!("absent among {} ({known:?} …)", self.tensors.len());
+        let stored = self.contents.tensors.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.contents.tensors.keys().take(5).collect();
+            let found = format!("absent among {} ({known:?} …)", self.contents.tensors.len());
             Error::file(&self.path, name, found, "a tensor of this file")
         })?;
         self.all(stored).ok_or_else(|| {
@@ -169,7 +230,7 @@ impl std::fmt::Debug for TensorFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TensorFile")
             .field("path", &self.path)
-            .field("tensors", &self.tensors.len())
+            .field("tensors", &self.contents.tensors.len())
             .finish_non_exhaustive()
     }
 }
@@ -181,4 +242,13 @@ fn is_bare_pickle(bytes: &[u8]) -> bool {
         && bytes[0] == 0x80
         && (2..=5).contains(&bytes[1])
         && bytes.get(8) != Some(&b'{')
+}
+
+/// The strides of numbers without gaps, the last axis fastest.
+fn dense(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    }
+    strides
 }

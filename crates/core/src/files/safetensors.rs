@@ -1,15 +1,14 @@
 //! The tensors of a safetensors file.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::{Error, Result};
 use safetensors::Dtype;
 use safetensors::tensor::SafeTensors;
 
-use super::{Element, Stored};
+use super::{Contents, Element, Stored, dense};
 
-pub(super) fn tensors(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Stored>> {
+pub(super) fn tensors(path: &Path, bytes: &[u8]) -> Result<Contents> {
     let (size, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
         let found = format!("{error} in {} bytes", bytes.len());
         Error::file(path, "header", found, "a safetensors header that fits the file")
@@ -31,7 +30,9 @@ pub(super) fn tensors(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Stor
         };
         (name, stored)
     });
-    Ok(tensors.collect())
+    let texts = header.metadata().iter().flatten();
+    let values = texts.map(|(key, text)| (key.clone(), text.clone().into())).collect();
+    Ok(Contents { tensors: tensors.collect(), values, ..Contents::default() })
 }
 
 fn element(of: Dtype) -> Element {
@@ -44,17 +45,11 @@ fn element(of: Dtype) -> Element {
         Dtype::I32 => Element::I32,
         Dtype::I16 => Element::I16,
         Dtype::I8 => Element::I8,
+        Dtype::U64 => Element::U64,
+        Dtype::U32 => Element::U32,
+        Dtype::U16 => Element::U16,
         Dtype::U8 => Element::U8,
         Dtype::BOOL => Element::Bool,
         other => Element::Other(format!("{other:?}")),
     }
-}
-
-/// The strides of numbers without gaps, the last axis fastest.
-fn dense(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1usize; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
-    }
-    strides
 }

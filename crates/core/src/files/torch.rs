@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use crate::archive::{Member, directory};
+use crate::archive::Member;
 use crate::{Error, Result};
 
 use super::pickle::{self, Id, Objects, Tensor, Value};
-use super::{Element, Stored};
+use super::{Classes, Contents, Element, Stored, plain};
 
 /// Bounds on what names a lie can make up: no network has more.
-const LONGEST_NAME: usize = 1 << 10;
-const DEEPEST: usize = 32;
+pub(super) const LONGEST_NAME: usize = 1 << 10;
+pub(super) const DEEPEST: usize = 32;
 const MOST: usize = 1 << 17;
 /// A view that repeats its numbers may have this many; more would be a lie that asks for memory.
 const MOST_REPEATED: u64 = 1 << 24;
@@ -23,8 +23,12 @@ const MOST_REPEATED: u64 = 1 << 24;
 /// Keys under which training programs keep a network's tensors beside other things.
 const WRAPPERS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
-pub(super) fn tensors(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Stored>> {
-    let members = directory(path, bytes)?;
+pub(super) fn tensors(
+    path: &Path,
+    bytes: &[u8],
+    members: &[Member],
+    classes: Classes,
+) -> Result<Contents> {
     let folder = members
         .iter()
         .find_map(|member| member.name.strip_suffix("data.pkl"))
@@ -45,11 +49,12 @@ pub(super) fn tensors(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Stor
         return Err(Error::file(path, "byteorder", "not little", "the lowest byte first"));
     }
     let program = archive.members[format!("{folder}data.pkl").as_str()];
-    let objects = pickle::parse(archive.content(program)?).map_err(|found| {
+    let objects = pickle::parse(archive.content(program)?, classes).map_err(|found| {
         Error::file(path, "data.pkl", found, "plain data: dicts, lists, numbers and torch tensors")
             .with_help("nothing was executed; save only the tensors, with `torch.save(model.state_dict(), …)`, or as safetensors")
     })?;
-    archive.named(&objects)
+    let tensors = archive.named(&objects)?;
+    Ok(Contents { tensors, values: plain::values(&objects), skipped: objects.skipped() })
 }
 
 struct Archive<'a> {
@@ -181,7 +186,7 @@ fn leads_on(objects: &Objects<'_>, value: Id) -> bool {
     matches!(objects.get(value), Tensor(_) | Dict(_) | List(_) | Tuple(_) | Other(..))
 }
 
-fn key_text(objects: &Objects<'_>, key: Id) -> Option<String> {
+pub(super) fn key_text(objects: &Objects<'_>, key: Id) -> Option<String> {
     match objects.get(key) {
         Value::Text(text) => Some(text.chars().take(LONGEST_NAME + 1).collect()),
         Value::Int(number) => Some(number.to_string()),
@@ -189,7 +194,7 @@ fn key_text(objects: &Objects<'_>, key: Id) -> Option<String> {
     }
 }
 
-fn joined(name: &str, key: &str) -> String {
+pub(super) fn joined(name: &str, key: &str) -> String {
     if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") }
 }
 

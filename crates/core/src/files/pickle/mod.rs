@@ -2,7 +2,8 @@
 //!
 //! A pickle is a program. This machine knows the instructions that build numbers, texts, lists,
 //! tuples, dicts and torch tensors; a name from another module than `collections` and `torch` is
-//! refused where it stands, and objects of other torch classes become [`Value::Other`].
+//! refused where it stands, or passed over where the caller says so; objects of other classes become
+//! [`Value::Other`], of which the attributes are kept.
 //!
 //! Source: the format as `pickletools` of Python's standard library describes it, protocols 0 to 5.
 //! Left out: persistent ids in text, extension codes, buffers outside the pickle.
@@ -13,9 +14,11 @@ mod rebuild;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use read::Reader;
+
+use super::Classes;
 
 /// Longer pickles describe no network.
 pub(super) const LONGEST: usize = 1 << 22;
@@ -70,11 +73,24 @@ pub(super) struct Objects<'a> {
     values: Vec<Value<'a>>,
     /// The place of the result.
     pub root: Id,
+    /// The attributes of objects that are not looked into.
+    states: HashMap<Id, Id>,
+    skipped: BTreeSet<String>,
 }
 
 impl<'a> Objects<'a> {
     pub(super) fn get(&self, id: Id) -> &Value<'a> {
         &self.values[id as usize]
+    }
+
+    /// The attributes of an object that is none of the known.
+    pub(super) fn attributes(&self, id: Id) -> Option<Id> {
+        self.states.get(&id).copied()
+    }
+
+    /// The names of classes that were passed over, sorted.
+    pub(super) fn skipped(&self) -> Vec<String> {
+        self.skipped.iter().cloned().collect()
     }
 }
 
@@ -82,17 +98,18 @@ impl<'a> Objects<'a> {
 ///
 /// # Errors
 /// What was found that is not data, in words for "`data.pkl` is …".
-pub(super) fn parse(bytes: &[u8]) -> Result<Objects<'_>, String> {
+pub(super) fn parse(bytes: &[u8], classes: Classes) -> Result<Objects<'_>, String> {
     if bytes.len() > LONGEST {
         return Err(format!("{} bytes long, longer than {LONGEST}", bytes.len()));
     }
-    let mut machine = Machine::default();
+    let mut machine = Machine { classes, ..Machine::default() };
     let mut reader = Reader::new(bytes);
     loop {
         let code = reader.byte()?;
         if code == b'.' {
             let root = machine.pop()?;
-            return Ok(Objects { values: machine.values, root });
+            let Machine { values, states, skipped, .. } = machine;
+            return Ok(Objects { values, root, states, skipped });
         }
         machine.step(code, &mut reader)?;
     }
@@ -107,6 +124,9 @@ struct Machine<'a> {
     memo: HashMap<u64, Id>,
     /// Items that were copied from one container to another.
     copied: usize,
+    classes: Classes,
+    states: HashMap<Id, Id>,
+    skipped: BTreeSet<String>,
 }
 
 impl<'a> Machine<'a> {

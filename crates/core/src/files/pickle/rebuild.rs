@@ -1,15 +1,23 @@
 //! The names a pickle may use, and what stands for the objects they would have made.
 
-use super::{Id, LONGEST, Machine, Storage, Tensor, Value};
+use super::{Classes, Id, LONGEST, Machine, Storage, Tensor, Value};
 
 /// More axes than any tensor has, and more arguments than any of the functions here takes.
 const AXES: usize = 16;
+/// Names of classes that were passed over are kept up to this many.
+const MOST_SKIPPED: usize = 64;
 
 impl<'a> Machine<'a> {
     /// Puts a name on the stack, when it is one that only describes data.
     pub(super) fn name(&mut self, module: &'a str, name: &'a str) -> Result<(), String> {
         let ordered = (module, name) == ("collections", "OrderedDict");
         if ordered || module == "torch" || module.starts_with("torch.") {
+            return self.push(Value::Name(module, name));
+        }
+        if self.classes == Classes::Skip {
+            if self.skipped.len() < MOST_SKIPPED {
+                self.skipped.insert(format!("{}.{}", shown(module), shown(name)));
+            }
             return self.push(Value::Name(module, name));
         }
         Err(format!("a program that uses `{}.{}`, which is not run", shown(module), shown(name)))
@@ -27,7 +35,7 @@ impl<'a> Machine<'a> {
             _ => return Err("a program that calls what is no function".to_owned()),
         };
         match (module, name) {
-            ("collections", _) => {
+            ("collections", "OrderedDict") => {
                 let items = self.ordered(&arguments)?;
                 Ok(self.hold(Value::Dict(items)))
             }
@@ -111,9 +119,14 @@ impl<'a> Machine<'a> {
     /// Sets the state of an object: only attributes beside an ordered dict's items, and the inside of
     /// objects that are not looked at, can be left aside.
     pub(super) fn build(&mut self) -> Result<(), String> {
-        self.pop()?;
-        match self.top()? {
-            Value::Dict(_) | Value::Other(..) | Value::Tensor(_) => Ok(()),
+        let state = self.pop()?;
+        let object = *self.stack.last().ok_or("a program that reads an empty stack")?;
+        match self.value(object) {
+            Value::Other(..) => {
+                self.states.insert(object, state);
+                Ok(())
+            }
+            Value::Dict(_) | Value::Tensor(_) => Ok(()),
             _ => Err("a program that changes what is no object".to_owned()),
         }
     }

@@ -1,6 +1,11 @@
 //! Programs that are data, and programs that are not.
 
-use super::{Value, parse};
+use super::super::Classes;
+use super::{Objects, Value};
+
+fn parse(program: &[u8]) -> Result<Objects<'_>, String> {
+    super::parse(program, Classes::Refuse)
+}
 
 /// The refusal of a program.
 fn refusal(program: &[u8]) -> String {
@@ -126,6 +131,20 @@ fn broken_programs_are_refused() {
         refusal(program);
     }
     assert!(refusal(&vec![b'N'; super::LONGEST + 1]).contains("longer"));
+}
+
+#[test]
+fn classes_are_passed_over_only_where_that_is_asked_and_their_attributes_kept() {
+    // {"cfg": Config with {"k": 3}, "run": os.system("ls")}
+    let program = b"}(X\x03\0\0\0cfgcsae.config\nConfig\n)\x81}X\x01\0\0\0kK\x03sbX\x03\0\0\0runcos\nsystem\nX\x02\0\0\0ls\x85Ru.";
+    assert!(refusal(program).contains("sae.config.Config"));
+    let objects = super::parse(program, Classes::Skip).expect("data");
+    assert_eq!(objects.skipped(), ["os.system", "sae.config.Config"]);
+    let Value::Dict(items) = objects.get(objects.root) else { panic!("no dict") };
+    assert_eq!(objects.get(items[1].1), &Value::Other("os", "system"), "it was not run");
+    let state = objects.attributes(items[0].1).expect("attributes");
+    let Value::Dict(state) = objects.get(state) else { panic!("no dict") };
+    assert_eq!(objects.get(state[0].1), &Value::Int(3));
 }
 
 #[test]

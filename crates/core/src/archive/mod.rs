@@ -1,13 +1,18 @@
 //! The directory of a zip file, for members that are read in place: NumPy's and PyTorch's archives.
 //!
-//! Left out: compressed members, which cannot be read in place; checksums of members.
-//! Memory: the directory, at most 64 MiB.
+//! Left out: compression other than deflate; checksums of members that are read in place.
+//! Memory: the directory, at most 64 MiB, and a compressed member as a whole.
 
+mod write;
+
+use std::borrow::Cow;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+pub use write::ArchiveWriter;
 
 use crate::error::{Error, IoContext, Result};
 
@@ -59,6 +64,9 @@ pub struct Member {
     pub compressed: bool,
     /// Its size in bytes, unpacked.
     pub size: u64,
+    packed: u64,
+    method: u16,
+    checksum: u32,
     header: u64,
 }
 
@@ -75,6 +83,9 @@ const LOCAL: u64 = 30;
 const LONGEST_DIRECTORY: u64 = 1 << 26;
 /// The extra field with sizes of eight bytes.
 const LONG_SIZES: u16 = 1;
+/// The way of compression that is read, and the most bytes that one byte of it can stand for.
+const DEFLATE: u16 = 8;
+const MOST_UNPACKED: u64 = 1040;
 
 /// The members of the archive that `source` holds; `path` names it in messages.
 ///
@@ -104,7 +115,7 @@ pub fn directory<S: ReadAt + ?Sized>(path: &Path, source: &S) -> Result<Vec<Memb
         if u16_at(rest, 8) & 1 != 0 {
             return Err(bad(path, "of an encrypted archive"));
         }
-        let [size, _, header] = long_sizes(
+        let [size, packed, header] = long_sizes(
             &rest[name_ends..extra_ends],
             [u32_at(rest, 24), u32_at(rest, 20), u32_at(rest, 42)],
         )
@@ -113,6 +124,9 @@ pub fn directory<S: ReadAt + ?Sized>(path: &Path, source: &S) -> Result<Vec<Memb
             name: String::from_utf8_lossy(&rest[ENTRY..name_ends]).into_owned(),
             compressed: u16_at(rest, 10) != 0,
             size,
+            packed,
+            method: u16_at(rest, 10),
+            checksum: u32_at(rest, 16),
             header,
         });
         rest = &rest[next..];
@@ -129,6 +143,45 @@ impl Member {
         if self.compressed {
             return Err(Error::file(path, &self.name, "compressed", "a member stored as it is"));
         }
+        self.stored(path, source, self.size)
+    }
+
+    /// Its bytes, unpacked where they are compressed.
+    ///
+    /// # Errors
+    /// A compression that is not read, bytes that do not unpack to what the directory promises, or a
+    /// member that does not lie whole inside the file.
+    pub fn content<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        let within = |place: Range<u64>| &bytes[place.start as usize..place.end as usize];
+        if !self.compressed {
+            return self.place(path, bytes).map(|place| Cow::Borrowed(within(place)));
+        }
+        let wrong = |found: String, expected: &str| Error::file(path, &self.name, found, expected);
+        if self.method != DEFLATE {
+            let found = format!("compressed in the way {}", self.method);
+            return Err(wrong(found, "a member stored as it is, or compressed by deflate (8)"));
+        }
+        if self.size > self.packed.saturating_mul(MOST_UNPACKED) {
+            let found = format!("{} bytes that would become {}", self.packed, self.size);
+            return Err(wrong(found, "what deflate can have made"));
+        }
+        let packed = within(self.stored(path, bytes, self.packed)?);
+        let mut unpacked = Vec::new();
+        let outcome = flate2::read::DeflateDecoder::new(packed)
+            .take(self.size.saturating_add(1))
+            .read_to_end(&mut unpacked);
+        let mut sum = flate2::Crc::new();
+        sum.update(&unpacked);
+        if outcome.is_err() || unpacked.len() as u64 != self.size || sum.sum() != self.checksum {
+            let found = format!("{} bytes with another checksum or a break", unpacked.len());
+            return Err(wrong(found, &format!("{} whole bytes", self.size))
+                .with_help("the file is truncated or damaged; obtain it again"));
+        }
+        Ok(Cow::Owned(unpacked))
+    }
+
+    /// Where its `size` stored bytes lie.
+    fn stored<S: ReadAt + ?Sized>(&self, path: &Path, source: &S, size: u64) -> Result<Range<u64>> {
         let length = source.length().at(path, "look at")?;
         let mut local = [0; LOCAL as usize];
         let fits = self.header.checked_add(LOCAL).is_some_and(|end| end <= length);
@@ -140,9 +193,9 @@ impl Member {
         }
         let names = u64::from(u16_at(&local, 26)) + u64::from(u16_at(&local, 28));
         let starts = self.header + LOCAL + names;
-        let ends = starts.saturating_add(self.size);
+        let ends = starts.saturating_add(size);
         if ends > length {
-            let found = format!("{} bytes at {starts} in a file of {length}", self.size);
+            let found = format!("{size} bytes at {starts} in a file of {length}");
             return Err(Error::file(path, &self.name, found, "a member inside the file"));
         }
         Ok(starts..ends)
