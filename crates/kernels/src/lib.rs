@@ -13,6 +13,7 @@ mod options;
 #[cfg(test)]
 mod parity;
 mod simd;
+pub mod sparse_code;
 mod tensors;
 mod vocabulary;
 

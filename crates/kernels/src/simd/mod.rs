@@ -16,6 +16,7 @@ mod math;
 pub(crate) mod pieces;
 pub(crate) mod pointwise;
 pub(crate) mod rows;
+pub(crate) mod sparse;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,91 @@
+//! Products of all rows with some rows of an encoder, panel after panel.
+
+use crate::gemm::{Into, MatRef, Threads, product};
+
+/// Features whose products with a row stand side by side.
+pub(super) const PANEL: usize = 32;
+/// Features that are worked on at once, a multiple of [`PANEL`].
+pub(super) const FEATURES: usize = 2048;
+/// Rows of one task in single precision: the product is cut as they are, so that only one size gives the
+/// same bytes.
+const PLAIN_ROWS: usize = 256;
+
+/// How products are computed on this machine.
+#[derive(Debug)]
+pub(super) enum Engine {
+    /// In single precision
+    Plain,
+}
+
+/// A panel of products, of 32 neighbouring features.
+pub(super) struct Products<'a> {
+    /// `[row, feature]`, rows [`Products::stride`] apart; beyond the last feature anything may stand
+    pub(super) sums: &'a [f32],
+    pub(super) stride: usize,
+    /// First row, counted from the task's
+    pub(super) row: usize,
+    pub(super) rows: usize,
+    /// First feature, counted from the first loaded
+    pub(super) feature: usize,
+}
+
+impl Engine {
+    /// The best there is for rows of this width.
+    pub(super) fn fitting(_x: &[f32], _units: usize) -> Self {
+        Self::Plain
+    }
+
+    /// All that this machine has.
+    #[cfg(test)]
+    pub(super) fn all(_x: &[f32], _units: usize) -> Vec<Self> {
+        vec![Self::Plain]
+    }
+
+    /// Rows of one task.
+    pub(super) fn task(&self, rows: usize) -> usize {
+        match self {
+            Self::Plain => PLAIN_ROWS.min(rows.max(1)),
+        }
+    }
+
+    /// Takes rows of an encoder `[feature, unit]`, at most [`FEATURES`] of them.
+    pub(super) fn load(&mut self, _encoder: &[f32], _units: usize) {
+        match self {
+            Self::Plain => {}
+        }
+    }
+
+    /// Calls `take` with the products of `rows` (a task's, of `x` `[row, unit]`) with the features loaded,
+    /// in ascending order of features.
+    pub(super) fn products(
+        &self,
+        x: &[f32],
+        encoder: &[f32],
+        units: usize,
+        rows: std::ops::Range<usize>,
+        scratch: &mut Vec<f32>,
+        mut take: impl FnMut(&Products<'_>),
+    ) {
+        match self {
+            Self::Plain => {
+                let features = encoder.len() / units;
+                // A little apart, so that rows do not share cache lines.
+                let stride = features.next_multiple_of(PANEL) + 16;
+                scratch.resize((rows.len() * stride).max(scratch.len()), 0.0);
+                let x = &x[rows.start * units..rows.end * units];
+                product(
+                    MatRef::row_major(x, rows.len(), units),
+                    MatRef::row_major(encoder, features, units).transposed(),
+                    scratch,
+                    stride,
+                    Into::Overwrite,
+                    Threads::One,
+                );
+                for feature in (0..features).step_by(PANEL) {
+                    let sums = &scratch[feature..];
+                    take(&Products { sums, stride, row: 0, rows: rows.len(), feature });
+                }
+            }
+        }
+    }
+}
