@@ -3,4 +3,5 @@
 pub mod edit;
 mod files;
 pub mod language;
+pub mod sections;
 pub mod weights;

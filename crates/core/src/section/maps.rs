@@ -177,6 +177,24 @@ impl Hidden {
         slopes.par_mapv_inplace(|x| self.nonlinearity.at(x).1);
         slopes
     }
+
+    fn pushed(&self, slopes: &Array2<f64>, tangents: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        fits(&self.name, "tangents", tangents, self.positions, self.straight.nrows())?;
+        let mut hidden = product(tangents, self.into.view());
+        Zip::from(&mut hidden).and(slopes).par_for_each(|x, slope| *x *= slope);
+        let mut out = product(tangents, self.straight.view());
+        add_product(out.view_mut(), hidden.view(), self.out.view());
+        Ok(out)
+    }
+
+    fn pulled(&self, slopes: &Array2<f64>, cotangents: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        fits(&self.name, "cotangents", cotangents, self.positions, self.straight.ncols())?;
+        let mut hidden = product(cotangents, self.out.t());
+        Zip::from(&mut hidden).and(slopes).par_for_each(|x, slope| *x *= slope);
+        let mut out = product(cotangents, self.straight.t());
+        add_product(out.view_mut(), hidden.view(), self.into.t());
+        Ok(out)
+    }
 }
 
 impl Section for Hidden {
@@ -213,12 +231,7 @@ impl Section for Hidden {
         tangents: ArrayView2<'_, f64>,
     ) -> Result<Array2<f64>> {
         fits(&self.name, "inputs", inputs, self.positions, self.straight.nrows())?;
-        fits(&self.name, "tangents", tangents, self.positions, self.straight.nrows())?;
-        let mut hidden = product(tangents, self.into.view());
-        Zip::from(&mut hidden).and(&self.slopes(inputs)).par_for_each(|x, slope| *x *= slope);
-        let mut out = product(tangents, self.straight.view());
-        add_product(out.view_mut(), hidden.view(), self.out.view());
-        Ok(out)
+        self.pushed(&self.slopes(inputs), tangents)
     }
 
     fn pull(
@@ -227,12 +240,27 @@ impl Section for Hidden {
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<Array2<f64>> {
         fits(&self.name, "inputs", inputs, self.positions, self.straight.nrows())?;
-        fits(&self.name, "cotangents", cotangents, self.positions, self.straight.ncols())?;
-        let mut hidden = product(cotangents, self.out.t());
-        Zip::from(&mut hidden).and(&self.slopes(inputs)).par_for_each(|x, slope| *x *= slope);
-        let mut out = product(cotangents, self.straight.t());
-        add_product(out.view_mut(), hidden.view(), self.into.t());
-        Ok(out)
+        self.pulled(&self.slopes(inputs), cotangents)
+    }
+
+    fn pushes(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        tangents: &[Array2<f64>],
+    ) -> Result<Vec<Array2<f64>>> {
+        fits(&self.name, "inputs", inputs, self.positions, self.straight.nrows())?;
+        let slopes = self.slopes(inputs);
+        tangents.iter().map(|tangent| self.pushed(&slopes, tangent.view())).collect()
+    }
+
+    fn pulls(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: &[Array2<f64>],
+    ) -> Result<Vec<Array2<f64>>> {
+        fits(&self.name, "inputs", inputs, self.positions, self.straight.nrows())?;
+        let slopes = self.slopes(inputs);
+        cotangents.iter().map(|cotangent| self.pulled(&slopes, cotangent.view())).collect()
     }
 }
 

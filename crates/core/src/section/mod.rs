@@ -91,6 +91,30 @@ pub trait Section: Send + Sync {
         inputs: ArrayView2<'_, f64>,
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<Array2<f64>>;
+
+    /// [`Self::push`] along several tangents at the same inputs, whose common work is done once.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    fn pushes(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        tangents: &[Array2<f64>],
+    ) -> Result<Vec<Array2<f64>>> {
+        tangents.iter().map(|tangent| self.push(inputs, tangent.view())).collect()
+    }
+
+    /// [`Self::pull`] of several cotangents at the same inputs, whose common work is done once.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    fn pulls(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: &[Array2<f64>],
+    ) -> Result<Vec<Array2<f64>>> {
+        cotangents.iter().map(|cotangent| self.pull(inputs, cotangent.view())).collect()
+    }
 }
 
 /// Sections one after the other, each the input of the next.
