@@ -3,9 +3,11 @@
 pub mod export;
 pub mod import;
 pub mod network;
+pub mod stream;
 pub mod text;
 mod windows;
 pub mod world;
 
 pub use network::{Dtype, RecordNetwork, record};
+pub use stream::{NetworkStream, StreamNetwork};
 pub use text::{Document, Documents, documents};

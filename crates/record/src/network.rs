@@ -169,7 +169,7 @@ pub fn record(
             seen += rows;
             continue;
         }
-        let activity = run(network, &batch, &sites, settings)?;
+        let activity = run(network, &batch, &sites, &settings.sites)?;
         let writer = if let Some(writer) = &mut writer {
             writer
         } else {
@@ -219,7 +219,7 @@ fn nothing() -> Error {
 }
 
 /// A site's activity `[batch, position, unit]`, flattened.
-struct SiteActivity {
+pub(crate) struct SiteActivity {
     site: String,
     values: Vec<f32>,
     positions: usize,
@@ -228,17 +228,26 @@ struct SiteActivity {
     stored: usize,
 }
 
-fn run(
+impl SiteActivity {
+    /// The units at a position of a sequence of the batch.
+    pub(crate) fn row(&self, sequence: usize, position: usize) -> &[f32] {
+        let begin = (sequence * self.positions + position) * self.units;
+        &self.values[begin..begin + self.units]
+    }
+}
+
+/// Runs a batch; the activity of `sites`, which `globs` select, in their order.
+pub(crate) fn run(
     network: &dyn LanguageNetwork,
     batch: &[Window],
     sites: &[String],
-    settings: &RecordNetwork,
+    globs: &[SiteGlob],
 ) -> Result<Vec<SiteActivity>> {
     let sequences: Vec<&[u32]> = batch.iter().map(|window| window.tokens.as_slice()).collect();
     let tokens = TokenBatch::new(&sequences)?;
     let seen = RefCell::new(Vec::with_capacity(sites.len()));
     let mut taps = Taps::none().without_output();
-    for glob in &settings.sites {
+    for glob in globs {
         taps = taps.read(glob.clone(), |site, tensor| {
             seen.borrow_mut().push((site.to_owned(), tensor.clone()));
         });
@@ -278,8 +287,7 @@ fn assemble(activity: &[SiteActivity], batch: &[Window], rows: usize) -> Result<
     for (number, window) in batch.iter().enumerate() {
         for &row in &window.rows {
             for site in activity {
-                let begin = (number * site.positions + row) * site.units;
-                let values = &site.values[begin..begin + site.units];
+                let values = site.row(number, row);
                 if site.stored == site.units {
                     out.extend_from_slice(values);
                 } else {
