@@ -1,7 +1,7 @@
 //! Sites: stable dotted names of the places in a network where activity arises.
 //!
 //! `embed`, `layers.6.resid.pre|mid|post`, `layers.6.attn.q|k|v|pattern|z|out`,
-//! `layers.6.mlp.pre|act|out`, `final.norm`, `logits`. A glob selects many: `*` stands for any
+//! `layers.6.mlp.in|pre|act|out`, `final.norm`, `logits`. A glob selects many: `*` stands for any
 //! run of characters within one segment, `**` for any number of segments, and `{a,b}` for a choice.
 
 use std::fmt;

@@ -52,6 +52,7 @@ fn an_edit_reaches_the_chosen_sample_and_only_what_comes_after_it() {
             "attn.v",
             "attn.z",
             "attn.out",
+            "mlp.in",
             "mlp.pre",
             "mlp.act",
             "mlp.out",
@@ -255,4 +256,98 @@ fn edits_that_do_not_fit_are_errors() {
     };
     assert!(matches!(try_with("embed", Change::Add(vec![1.0; 5])), Error::Units { .. }));
     assert!(matches!(try_with("layers.7.mlp.act", Change::Set(0.0)), Error::NoSuchSite { .. }));
+}
+
+#[test]
+fn what_an_mlp_reads_can_be_changed_without_the_stream() {
+    for name in FAMILIES {
+        let network = network(name);
+        let (_, rows) = input(name);
+        // Rows of equal length, so that no place is padding.
+        let longest = rows.iter().map(Vec::len).min().expect("rows");
+        let rows: Vec<Vec<u32>> = rows.iter().map(|row| row[..longest].to_vec()).collect();
+        let before = record(&network, &rows);
+        let other = record(&network, &[rows[1].clone(), rows[0].clone()]);
+        let site = "layers.1.mlp.in";
+        let edit = Edit::new(glob(site), Change::Patch(other[site].clone()));
+        let after = edited(&network, &rows, edit);
+        let same = |a: &BTreeMap<_, _>, b: &BTreeMap<_, _>, site: &str| differ(&a[site], &b[site]);
+        assert!(same(&after, &other, "layers.1.mlp.out").is_empty(), "{name}");
+        assert!(same(&after, &before, "layers.1.attn.out").is_empty(), "{name}");
+        if before.contains_key("layers.1.resid.mid") {
+            assert!(same(&after, &before, "layers.1.resid.mid").is_empty(), "{name}");
+        }
+        assert!(!same(&after, &before, "layers.1.resid.post").is_empty(), "{name}");
+        assert_eq!(network.width(&nissl_core::Site::new(site)), Some(network.residual_width()));
+    }
+}
+
+#[test]
+fn substituting_what_was_there_changes_nothing_and_zero_is_ablation() {
+    for name in &FAMILIES[..CAUSAL] {
+        let network = network(name);
+        let (_, rows) = input(name);
+        let run = |mut taps: Taps<'_>| {
+            values(&network.forward(&batch(&rows), &mut taps).expect("runs").expect("logits"))
+        };
+        let at = |n: usize, part: &str| nissl_core::Site::new(format!("layers.{n}.mlp.{part}"));
+        let mut same = Taps::none();
+        for n in 0..network.layers() {
+            same = same.substitute(at(n, "in"), at(n, "out"), |passed| passed.output);
+        }
+        assert_eq!(run(same), run(Taps::none()), "{name}");
+        let zero = |passed: nissl_core::taps::Passed| passed.output.zeros_like();
+        let none = Taps::none().substitute(at(0, "in"), at(0, "out"), zero);
+        let none = none.substitute(at(1, "in"), at(1, "out"), zero);
+        let edit = Edit::new(glob("layers.{0,1}.mlp.out"), Change::Set(0.0));
+        let ablated = run(Taps::none().edit(edit));
+        assert_eq!(run(none), ablated, "{name}");
+        assert_ne!(run(Taps::none()), ablated, "{name}");
+    }
+}
+
+#[test]
+fn substitutions_act_during_generation_as_in_whole_runs() {
+    for name in &FAMILIES[..CAUSAL] {
+        let network = network(name);
+        let (_, rows) = input(name);
+        let [from, to] = ["layers.0.mlp.in", "layers.0.mlp.out"].map(nissl_core::Site::new);
+        // A change that depends on what is read and on the place.
+        let change = |passed: nissl_core::taps::Passed| {
+            let [_, positions, _] = passed.input.dims();
+            let places: Vec<f32> = (0..positions).map(|at| (at + passed.position) as f32).collect();
+            let device = passed.input.device();
+            let places = Tensor::<1>::from_floats(places.as_slice(), &device);
+            passed.output + passed.input * places.reshape([1, positions, 1])
+        };
+        let sampling = Sampling { tokens: 6, temperature: 0.0, ..Sampling::default() };
+        let prompt = &rows[0][..4];
+        let mut taps = Taps::none().substitute(from.clone(), to.clone(), change);
+        let steered = network.generate(prompt, &sampling, &mut taps).expect("generates");
+        let mut text = prompt.to_vec();
+        text.extend(&steered.tokens);
+        let mut taps = Taps::none().substitute(from, to, change);
+        let logits = network.forward(&batch(&[text]), &mut taps).expect("runs").expect("logits");
+        let logits = values(&logits);
+        for (at, token) in steered.tokens.iter().enumerate() {
+            let from = (prompt.len() - 1 + at) * network.vocabulary();
+            let row = &logits[from..from + network.vocabulary()];
+            let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            assert_eq!(best, Some(*token as usize), "{name} token {at}");
+        }
+    }
+}
+
+#[test]
+fn a_substitution_between_unknown_or_turned_sites_is_an_error() {
+    let network = network("gpt2");
+    let (_, rows) = input("gpt2");
+    let try_with = |from: &str, to: &str| {
+        let [from, to] = [from, to].map(nissl_core::Site::new);
+        let mut taps = Taps::none().substitute(from, to, |passed| passed.output);
+        network.forward(&batch(&rows), &mut taps).expect_err("does not fit").to_string()
+    };
+    assert!(try_with("layers.0.mlp.in", "layers.7.mlp.out").contains("layers.7.mlp.out"));
+    assert!(try_with("layers.9.mlp.in", "layers.1.mlp.out").contains("layers.9.mlp.in"));
+    assert!(try_with("layers.1.mlp.out", "layers.1.mlp.in").contains("before"));
 }

@@ -5,14 +5,22 @@
 //! order in which they were added, readers see the edited tensor. Edits are plain tensor operations,
 //! so gradients flow through them. Where nothing listens, `visit` costs one comparison and formats
 //! no name.
+//!
+//! A substitution makes a site's tensor anew of that of an earlier site. At its output site
+//! substitutions come first, in the order in which they were added (each is handed what the one
+//! before gave), then edits, then readers; what it gets of its input site is what the network goes on
+//! with there, substitutions and edits done.
 
 mod edit;
+mod substitution;
 
 use std::fmt;
 
 use burn::tensor::Tensor;
 
 pub use edit::{Change, Edit, Positions, Selection};
+use substitution::Substitution;
+pub use substitution::{Passed, Substitute};
 
 use crate::error::{Error, Result};
 use crate::site::{Site, SiteGlob};
@@ -26,6 +34,7 @@ pub struct Taps<'a> {
     readers: Vec<(SiteGlob, Sink<'a>)>,
     edits: Vec<Edit>,
     applied: Vec<bool>,
+    substitutions: Vec<Substitution<'a>>,
     offset: usize,
     sample_offset: usize,
     only_readers: bool,
@@ -54,7 +63,20 @@ impl<'a> Taps<'a> {
         self
     }
 
-    /// The caller wants nothing but what the readers see: layers past the last wanted site need
+    /// Replaces what `output` gives by what `function` makes of the activity at `input` (the same site
+    /// or an earlier one) and of what `output` would have given.
+    #[must_use]
+    pub fn substitute(
+        mut self,
+        input: Site,
+        output: Site,
+        function: impl FnMut(Passed) -> Tensor<3> + 'a,
+    ) -> Self {
+        self.substitutions.push(Substitution::new(input, output, function));
+        self
+    }
+
+    /// The caller wants nothing but what readers and substitutions see: layers past the last wanted site need
     /// not be computed.
     #[must_use]
     pub fn without_output(mut self) -> Self {
@@ -65,12 +87,15 @@ impl<'a> Taps<'a> {
     /// Called by a network at the start of a run, with its sites in the order of their computation.
     pub fn begin(&mut self, sites: &[Site]) {
         self.finished = false;
+        for substitution in &mut self.substitutions {
+            substitution.captured = None;
+        }
         self.last = if self.only_readers {
-            sites
-                .iter()
-                .rev()
-                .find(|site| self.readers.iter().any(|(glob, _)| glob.matches(site.name())))
-                .cloned()
+            let wanted = |site: &&Site| {
+                self.readers.iter().any(|(glob, _)| glob.matches(site.name()))
+                    || self.substitutions.iter().any(|one| one.output == **site)
+            };
+            sites.iter().rev().find(wanted).cloned()
         } else {
             None
         };
@@ -95,17 +120,23 @@ impl<'a> Taps<'a> {
 
     /// Whether any tap listens to `site`; for sites that are computed only on demand.
     pub fn wants(&self, site: fmt::Arguments<'_>) -> bool {
-        if self.readers.is_empty() && self.edits.is_empty() {
+        if self.are_none() {
             return false;
         }
         let name = site.to_string();
-        self.readers.iter().any(|(glob, _)| glob.matches(&name))
+        let meets = |one: &Substitution<'_>| one.input.name() == name || one.output.name() == name;
+        self.substitutions.iter().any(meets)
+            || self.readers.iter().any(|(glob, _)| glob.matches(&name))
             || self.edits.iter().any(|edit| edit.site.matches(&name))
     }
 
-    /// Whether any edit is registered.
+    /// Whether any edit or substitution is registered.
     pub fn edits_anything(&self) -> bool {
-        !self.edits.is_empty()
+        !self.edits.is_empty() || !self.substitutions.is_empty()
+    }
+
+    fn are_none(&self) -> bool {
+        self.readers.is_empty() && self.edits.is_empty() && self.substitutions.is_empty()
     }
 
     /// Hands a site's tensor `[batch, position, unit]` to the taps and returns what takes its place.
@@ -114,15 +145,25 @@ impl<'a> Taps<'a> {
     /// When an edit's direction, unit or patch does not fit the tensor; [`Taps::check`] tells the
     /// same as an error beforehand.
     pub fn visit(&mut self, site: fmt::Arguments<'_>, tensor: Tensor<3>) -> Tensor<3> {
-        if self.readers.is_empty() && self.edits.is_empty() {
+        if self.are_none() {
             return tensor;
         }
         let name = site.to_string();
         let mut tensor = tensor;
+        for substitution in &mut self.substitutions {
+            if substitution.output.name() == name {
+                tensor = substitution.apply(tensor, self.offset, self.sample_offset);
+            }
+        }
         for (edit, applied) in self.edits.iter().zip(&mut self.applied) {
             if edit.site.matches(&name) {
                 *applied = true;
                 tensor = edit.apply(tensor, self.offset, self.sample_offset);
+            }
+        }
+        for substitution in &mut self.substitutions {
+            if substitution.input.name() == name && substitution.input != substitution.output {
+                substitution.captured = Some(tensor.clone());
             }
         }
         for (glob, sink) in &mut self.readers {
@@ -136,18 +177,22 @@ impl<'a> Taps<'a> {
         tensor
     }
 
-    /// Checks that every edit finds its site and fits the site's number of units.
+    /// Checks that every edit and substitution finds its sites, and that edits fit their number of units.
     ///
     /// `width` gives the units of a site, `None` where it depends on the input.
     ///
     /// # Errors
-    /// An edit that selects no site, or whose direction or units do not fit.
+    /// An edit that selects no site, or whose direction or units do not fit; a substitution of an
+    /// unknown site, or of one that comes before its input.
     pub fn check(
         &self,
         network: &str,
         sites: &[Site],
         width: impl Fn(&Site) -> Option<usize>,
     ) -> Result<()> {
+        for substitution in &self.substitutions {
+            substitution.check(network, sites)?;
+        }
         for edit in &self.edits {
             let chosen = crate::site::select(network, sites, std::slice::from_ref(&edit.site))?;
             for site in chosen {
@@ -181,13 +226,14 @@ impl<'a> Taps<'a> {
         Ok(())
     }
 
-    /// The patterns of edits that no visited site matched so far: a sign of a misspelt name.
+    /// The patterns of edits, and the output sites of substitutions, that no visited site matched so
+    /// far: a sign of a misspelt name.
     pub fn unapplied(&self) -> Vec<&str> {
-        self.edits
-            .iter()
-            .zip(&self.applied)
-            .filter(|(_, applied)| !**applied)
+        let edits = self.edits.iter().zip(&self.applied).filter(|(_, applied)| !**applied);
+        let others = self.substitutions.iter().filter(|one| !one.applied);
+        edits
             .map(|(edit, _)| edit.site.pattern())
+            .chain(others.map(|one| one.output.name()))
             .collect()
     }
 }
@@ -259,6 +305,55 @@ mod tests {
         assert!(taps.finished());
         drop(taps);
         assert_eq!(seen, vec!["layers.0.mlp.act"]);
+    }
+
+    #[test]
+    fn a_substitution_sees_its_input_after_edits_and_comes_before_edits_of_its_output() {
+        let sites = ["embed", "layers.0.mlp.in", "layers.0.mlp.out", "logits"].map(Site::new);
+        let mut read = Vec::new();
+        let mut taps = Taps::none()
+            .edit(Edit::new(glob("layers.0.mlp.in"), Change::Scale(3.0)))
+            .edit(Edit::new(glob("layers.0.mlp.out"), Change::Scale(2.0)))
+            .substitute(sites[1].clone(), sites[2].clone(), |passed| {
+                assert_eq!((passed.position, passed.sample), (4, 7));
+                passed.input * 10.0 + passed.output
+            })
+            .substitute(sites[2].clone(), sites[2].clone(), |passed| passed.input + 0.5)
+            .read(glob("layers.0.mlp.out"), |_, x| read.push(values(x.clone())[0]));
+        taps.check("tiny", &sites, |_| Some(4)).expect("fits");
+        for _ in 0..2 {
+            taps.begin(&sites);
+            taps.set_offset(4, 7);
+            for site in &sites {
+                let _ = taps.visit(format_args!("{site}"), ones());
+            }
+        }
+        assert!(taps.unapplied().is_empty());
+        drop(taps);
+        // ((1 · 3) · 10 + 1 + 0.5) · 2, the same in both runs.
+        assert_eq!(read, [63.0, 63.0]);
+    }
+
+    #[test]
+    fn a_run_without_output_goes_on_to_what_is_substituted() {
+        let sites = ["embed", "layers.0.mlp.out", "logits"].map(Site::new);
+        let mut seen = 0;
+        let mut taps = Taps::none()
+            .read(glob("embed"), |_, _| {})
+            .substitute(sites[0].clone(), sites[1].clone(), |passed| {
+                seen += 1;
+                passed.output
+            })
+            .without_output();
+        assert!(taps.wants(format_args!("embed")) && !taps.wants(format_args!("logits")));
+        taps.begin(&sites);
+        let _ = taps.visit(format_args!("embed"), ones());
+        assert!(!taps.finished());
+        assert_eq!(taps.unapplied(), ["layers.0.mlp.out"]);
+        let _ = taps.visit(format_args!("layers.0.mlp.out"), ones());
+        assert!(taps.finished());
+        drop(taps);
+        assert_eq!(seen, 1);
     }
 
     #[test]

@@ -146,7 +146,8 @@ impl Family for Bert {
             let mid = layer.attn_norm.forward(resid + out);
             let mid = pass(taps, format_args!("layers.{n}.resid.mid"), mid)?;
 
-            let hidden = layer.up.forward(mid.clone());
+            let x = pass(taps, format_args!("layers.{n}.mlp.in"), mid.clone())?;
+            let hidden = layer.up.forward(x);
             let hidden = pass(taps, format_args!("layers.{n}.mlp.pre"), hidden)?;
             let hidden = self.activation.forward(hidden); // [batch, position, hidden]
             let hidden = pass(taps, format_args!("layers.{n}.mlp.act"), hidden)?;

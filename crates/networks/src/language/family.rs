@@ -64,7 +64,7 @@ pub(crate) enum Form {
 }
 
 /// The sites of a layer in the order of their computation.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "resid.pre",
     "attn.q",
     "attn.k",
@@ -73,6 +73,7 @@ const PARTS: [&str; 12] = [
     "attn.z",
     "attn.out",
     "resid.mid",
+    "mlp.in",
     "mlp.pre",
     "mlp.act",
     "mlp.out",

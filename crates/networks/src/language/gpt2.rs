@@ -171,8 +171,10 @@ impl Gpt2 {
         let out = pass(taps, format_args!("layers.{n}.attn.out"), layer.attn_out.forward(z))?;
         let resid = pass(taps, format_args!("layers.{n}.resid.mid"), resid + out)?;
 
-        let hidden = layer.up.forward(layer.mlp_norm.forward(resid.clone()));
-        let hidden = pass(taps, format_args!("layers.{n}.mlp.pre"), hidden)?; // [.., .., hidden]
+        let x = layer.mlp_norm.forward(resid.clone());
+        let x = pass(taps, format_args!("layers.{n}.mlp.in"), x)?;
+        let hidden = layer.up.forward(x); // [.., .., hidden]
+        let hidden = pass(taps, format_args!("layers.{n}.mlp.pre"), hidden)?;
         let hidden = self.activation.forward(hidden);
         let hidden = pass(taps, format_args!("layers.{n}.mlp.act"), hidden)?;
         let out = pass(taps, format_args!("layers.{n}.mlp.out"), layer.down.forward(hidden))?;

@@ -156,6 +156,7 @@ impl Layer {
         let resid = pass(taps, format_args!("layers.{n}.resid.mid"), resid + out)?;
 
         let x = self.mlp_norm.forward(resid.clone());
+        let x = pass(taps, format_args!("layers.{n}.mlp.in"), x)?;
         let gate = pass(taps, format_args!("layers.{n}.mlp.pre"), self.gate.forward(x.clone()))?;
         let hidden = activation.gated(gate, self.up.forward(x)); // [batch, position, hidden]
         let hidden = pass(taps, format_args!("layers.{n}.mlp.act"), hidden)?;

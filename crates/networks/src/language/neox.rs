@@ -169,6 +169,7 @@ impl NeoX {
     }
 
     fn mlp(&self, n: usize, layer: &Layer, x: Tensor<3>, taps: &mut Taps<'_>) -> Option<Tensor<3>> {
+        let x = pass(taps, format_args!("layers.{n}.mlp.in"), x)?;
         let hidden = pass(taps, format_args!("layers.{n}.mlp.pre"), layer.up.forward(x))?;
         let hidden = self.activation.forward(hidden); // [batch, position, hidden]
         let hidden = pass(taps, format_args!("layers.{n}.mlp.act"), hidden)?;

@@ -282,6 +282,7 @@ impl TransformerLens {
         let resid = pass(taps, format_args!("layers.{n}.resid.mid"), resid + out)?;
 
         let x = normed(layer.mlp_norm.as_ref(), resid.clone());
+        let x = pass(taps, format_args!("layers.{n}.mlp.in"), x)?;
         let hidden = pass(taps, format_args!("layers.{n}.mlp.pre"), layer.up.forward(x))?;
         let hidden = self.activation.forward(hidden); // [batch, position, hidden]
         let hidden = pass(taps, format_args!("layers.{n}.mlp.act"), hidden)?;

@@ -135,6 +135,9 @@ fn every_part_maps_as_the_built_network_does() {
             let pre = if gated { Part::Gate } else { Part::Up };
             let hidden = weights.units(Part::Up);
             bars.insert("mlp.pre", apart(&reads(pre, &mid), &at("mlp.pre"), hidden));
+            let x: Vec<f64> = at("mlp.in").into_iter().map(f64::from).collect();
+            let found = through(&x, &rows(&weights, n, pre), width);
+            bars.insert("mlp.in", apart(&found, &at("mlp.pre"), hidden));
             if gated {
                 let open = |x: f64| match name.as_str() {
                     "gemma2" => x / (1.0 + (-1.595_769 * (x + 0.044_715 * x.powi(3))).exp()),
