@@ -4,6 +4,7 @@
 //! flags and files, and [`decompose`] runs one from a recording to features on disk.
 
 mod activity;
+pub mod checkpoints;
 pub mod diff_means;
 pub mod hierarchy;
 pub mod kmeans;
