@@ -13,9 +13,11 @@ use burn::tensor::Device;
 use ndarray::{Array2, ArrayView2, Axis};
 use nissl_core::features::product;
 use nissl_core::network::{Part, ResidualWeights, TokenTable};
-use nissl_core::{Error, Result};
+use nissl_core::store::{Existing, Provenance};
+use nissl_core::{Error, Recording, Result};
 use nissl_networks::language::Language;
 use nissl_networks::weights::CheckpointWeights;
+use nissl_record::{Document, RecordNetwork, record};
 
 use crate::study::{Findings, Setting};
 
@@ -109,12 +111,45 @@ impl Adder {
         Ok((1..).zip(powers).filter(|&(_, power)| power >= KEY * strongest).map(|p| p.0).collect())
     }
 
+    /// Its activity at `sites` over the sums numbered `pairs`: `x y 113` with `x = pair / 113`,
+    /// `y = pair mod 113`, in their order.
+    ///
+    /// # Errors
+    /// A failed file operation, or an interruption.
+    pub(crate) fn record(
+        &self,
+        pairs: impl IntoIterator<Item = usize>,
+        sites: &[&str],
+        folder: &Path,
+        setting: &Setting<'_>,
+    ) -> Result<Recording> {
+        let documents = pairs.into_iter().map(|pair| {
+            let text = format!("{} {} {MODULUS}", pair / MODULUS, pair % MODULUS);
+            Ok::<_, Error>(Document { text, ..Document::default() })
+        });
+        let sites = sites.iter().map(|site| site.parse()).collect::<Result<_>>()?;
+        let settings = RecordNetwork { sites, batch: 500, ..RecordNetwork::default() };
+        let out = (folder, Existing::Refuse);
+        let provenance = Provenance::here(&settings, setting.seed, "cpu");
+        record(&self.network, documents, &settings, out, provenance, setting.progress)
+    }
+
     /// The vectors of the numbers in a table `[number, residual]`.
     fn table(&self, table: TokenTable) -> Result<Array2<f32>> {
         let mut values = vec![0.0; MODULUS * self.weights.residual_width()];
         self.weights.read_tokens(table, 0..MODULUS, &mut values)?;
         shaped(values, MODULUS)
     }
+}
+
+/// The samples at which the sums are answered: the last of three positions.
+///
+/// # Errors
+/// A table that cannot be read.
+pub(crate) fn answer_rows(recording: &Recording) -> Result<Vec<usize>> {
+    let table = recording.sample_columns(&["position"])?;
+    let positions = table.u32s("position")?;
+    Ok((0..recording.samples()).filter(|&row| positions[row] == 2).collect())
 }
 
 fn shaped(values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {

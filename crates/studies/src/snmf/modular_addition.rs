@@ -3,18 +3,16 @@
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2};
+use nissl_core::Result;
 use nissl_core::features::{Decompose, product};
 use nissl_core::network::Part;
 use nissl_core::seed::rng;
-use nissl_core::store::{Existing, Provenance};
-use nissl_core::{Error, Recording, Result};
 use nissl_decompose::Snmf;
 use nissl_decompose::snmf::{Initial, Sparsity};
 use nissl_explain::lm_head::{Spectrum, strongest_frequencies};
-use nissl_record::{Document, RecordNetwork, record};
 use rand::seq::index;
 
-use crate::modular_addition::{Adder, MODULUS, NETWORKS, folder, listed};
+use crate::modular_addition::{Adder, MODULUS, NETWORKS, answer_rows, folder, listed};
 use crate::report::{Bar, Bound, Cell, Note, Section, Table};
 use crate::study::{Findings, Setting};
 
@@ -87,10 +85,11 @@ struct Found {
 
 fn features_of(folder: &Path, number: usize, setting: &Setting<'_>) -> Result<Found> {
     let adder = Adder::open(folder, number)?;
-    let recording = answers_recorded(&adder, number, setting)?;
-    let table = recording.sample_columns(&["position"])?;
-    let positions = table.u32s("position")?;
-    let last: Vec<usize> = (0..recording.samples()).filter(|&row| positions[row] == 2).collect();
+    let mut rng = rng(setting.seed, 0xadd0 + number as u64);
+    let pairs = index::sample(&mut rng, MODULUS * MODULUS, PAIRS);
+    let folder = setting.folder.join(format!("sums-{number}"));
+    let recording = adder.record(pairs, &["layers.0.mlp.act"], &folder, setting)?;
+    let last = answer_rows(&recording)?;
     let snmf = Snmf {
         k: 40,
         sparsity: Sparsity::Fraction(0.05),
@@ -118,24 +117,6 @@ fn features_of(folder: &Path, number: usize, setting: &Setting<'_>) -> Result<Fo
         random: share(&random, &|one| one.share >= PURE),
         key: listed(&keys),
     })
-}
-
-/// The MLP activity over some sums.
-fn answers_recorded(adder: &Adder, number: usize, setting: &Setting<'_>) -> Result<Recording> {
-    let mut rng = rng(setting.seed, 0xadd0 + number as u64);
-    let documents = index::sample(&mut rng, MODULUS * MODULUS, PAIRS).into_iter().map(|pair| {
-        let text = format!("{} {} {MODULUS}", pair / MODULUS, pair % MODULUS);
-        Ok::<_, Error>(Document { text, ..Document::default() })
-    });
-    let settings = RecordNetwork {
-        sites: vec!["layers.0.mlp.act".parse()?],
-        batch: 500,
-        ..RecordNetwork::default()
-    };
-    let folder = setting.folder.join(format!("sums-{number}"));
-    let out = (folder.as_path(), Existing::Refuse);
-    let provenance = Provenance::here(&settings, setting.seed, "cpu");
-    record(&adder.network, documents, &settings, out, provenance, setting.progress)
 }
 
 /// Rows that add up `kept` random units `[group, unit]`.
