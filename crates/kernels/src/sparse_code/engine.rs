@@ -1,6 +1,10 @@
 //! Products of all rows with some rows of an encoder, panel after panel.
 
+#[cfg(target_arch = "x86_64")]
+use super::tiles::Tiles;
 use crate::gemm::{Into, MatRef, Threads, product};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::amx;
 
 /// Features whose products with a row stand side by side.
 pub(super) const PANEL: usize = 32;
@@ -15,6 +19,9 @@ const PLAIN_ROWS: usize = 256;
 pub(super) enum Engine {
     /// In single precision
     Plain,
+    /// In bfloat16 pieces on the matrix unit
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Tiles),
 }
 
 /// A panel of products, of 32 neighbouring features.
@@ -31,27 +38,41 @@ pub(super) struct Products<'a> {
 
 impl Engine {
     /// The best there is for rows of this width.
-    pub(super) fn fitting(_x: &[f32], _units: usize) -> Self {
+    pub(super) fn fitting(x: &[f32], units: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        // A short row is not worth the matrix unit.
+        if units >= 64 && amx::available() {
+            return Self::Tiles(Tiles::new(x, units));
+        }
         Self::Plain
     }
 
     /// All that this machine has.
     #[cfg(test)]
-    pub(super) fn all(_x: &[f32], _units: usize) -> Vec<Self> {
-        vec![Self::Plain]
+    pub(super) fn all(x: &[f32], units: usize) -> Vec<Self> {
+        let mut engines = vec![Self::Plain];
+        #[cfg(target_arch = "x86_64")]
+        if amx::available() {
+            engines.push(Self::Tiles(Tiles::new(x, units)));
+        }
+        engines
     }
 
     /// Rows of one task.
     pub(super) fn task(&self, rows: usize) -> usize {
         match self {
             Self::Plain => PLAIN_ROWS.min(rows.max(1)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(tiles) => tiles.task(rows),
         }
     }
 
     /// Takes rows of an encoder `[feature, unit]`, at most [`FEATURES`] of them.
-    pub(super) fn load(&mut self, _encoder: &[f32], _units: usize) {
+    pub(super) fn load(&mut self, encoder: &[f32], units: usize) {
         match self {
             Self::Plain => {}
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(tiles) => tiles.load(encoder, units),
         }
     }
 
@@ -86,6 +107,8 @@ impl Engine {
                     take(&Products { sums, stride, row: 0, rows: rows.len(), feature });
                 }
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(tiles) => tiles.products(encoder.len() / units, rows, scratch, take),
         }
     }
 }

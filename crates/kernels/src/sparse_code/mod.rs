@@ -24,6 +24,8 @@ mod engine;
 mod select;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use adam::{AdamStep, adam, remove_along_rows, unit_rows};
 pub use decode::{decode, decode_gradient, encode_gradient};
