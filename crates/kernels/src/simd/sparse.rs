@@ -77,7 +77,8 @@ fn hits_body<const FUSED: bool>(
         let mut any = false;
         for lane in 0..PANEL {
             let value = sums[lane] + bias[lane];
-            hit[lane] = (value > least[lane]) & (value > bound);
+            let least = if least[lane] > bound { least[lane] } else { bound };
+            hit[lane] = value > least;
             any |= hit[lane];
         }
         *out = 0;

@@ -215,7 +215,7 @@ impl Kept {
 
 /// Whether a value is above the bound, or one of the first that equal it.
 fn keep(value: f32, bound: f32, ties: &mut usize) -> bool {
-    let equal = value == bound && *ties > 0;
+    let equal = value.total_cmp(&bound).is_eq() && *ties > 0;
     *ties -= usize::from(equal);
     equal || value > bound
 }

@@ -61,7 +61,7 @@ fn selected(pre: &[Vec<f32>], select: Select<'_>) -> SparseCode {
                 let size = if k == 0 { usize::MAX } else { features.div_ceil(k).max(1) };
                 for group in order.chunks(size.min(features.max(1))).take(k) {
                     let best = group.iter().fold(f32::MIN, |best, x| best.max(x.2));
-                    let (r, f, u) = *group.iter().find(|x| x.2 == best).expect("a largest");
+                    let (r, f, u) = *group.iter().find(|x| x.2 >= best).expect("a largest");
                     keep[r][f] = u > 0.0;
                 }
             }
