@@ -13,9 +13,12 @@ pub mod nmf;
 pub mod pca;
 mod pipeline;
 mod range;
+pub mod sae;
 pub mod snmf;
+pub mod sparse_training;
 mod subspace;
 pub mod sweep;
+pub mod transcoder;
 
 use nissl_core::features::Decompose;
 use nissl_core::{Recording, Result, Table};
@@ -28,8 +31,10 @@ pub use neurons::Neurons;
 pub use nmf::Nmf;
 pub use pca::Pca;
 pub use pipeline::{Options, decompose, explained_variance};
+pub use sae::Sae;
 pub use snmf::Snmf;
 pub use sweep::{Sweep, sweep};
+pub use transcoder::Transcoder;
 
 /// The methods of this stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Subcommand)]
@@ -46,6 +51,10 @@ pub enum Method {
     Nmf(Nmf),
     /// Sparse signed groups of units with non-negative coefficients (Shafran et al. 2025)
     Snmf(Snmf),
+    /// A sparse autoencoder: activity rebuilt from a few of many features
+    Sae(Sae),
+    /// A transcoder: what a part of a network writes, from a few features of what it reads
+    Transcoder(Transcoder),
     /// A direction for each label: the difference of means, a supervised baseline
     DiffMeans(DiffMeans),
 }
@@ -59,6 +68,8 @@ impl Method {
             Self::Kmeans(method) => method,
             Self::Nmf(method) => method,
             Self::Snmf(method) => method,
+            Self::Sae(method) => method,
+            Self::Transcoder(method) => method,
             Self::DiffMeans(method) => method,
         }
     }
@@ -83,6 +94,8 @@ impl Method {
             Self::Kmeans(method) => method.seed = seed,
             Self::Nmf(method) => method.seed = seed,
             Self::Snmf(method) => method.seed = seed,
+            Self::Sae(method) => method.training.seed = seed,
+            Self::Transcoder(method) => method.training.seed = seed,
         }
         self
     }
@@ -102,6 +115,16 @@ mod tests {
         assert_eq!(serde_json::from_value::<Method>(back).expect("reads"), method);
         let wrong = serde_json::from_str::<Method>(r#"{"method": "snmf", "sparsty": "2%"}"#);
         assert!(wrong.expect_err("misspelt").to_string().contains("sparsty"));
+        // Settings that two methods share stand beside their own.
+        let text =
+            r#"{"method": "transcoder", "target": "b", "features": 9, "architecture": "gated"}"#;
+        let method: Method = serde_json::from_str(text).expect("reads");
+        let Method::Transcoder(transcoder) = &method else { panic!("{method:?}") };
+        assert_eq!(transcoder.training.features, Some(9));
+        let back = serde_json::to_value(&method).expect("writes");
+        assert_eq!(serde_json::from_value::<Method>(back).expect("reads"), method);
+        let wrong = serde_json::from_str::<Method>(r#"{"method": "sae", "featurs": 9}"#);
+        assert!(wrong.expect_err("misspelt").to_string().contains("featurs"));
     }
 
     #[test]
@@ -112,6 +135,8 @@ mod tests {
             Method::Kmeans(Kmeans::default()),
             Method::Nmf(Nmf::default()),
             Method::Snmf(Snmf::default()),
+            Method::Sae(Sae::default()),
+            Method::Transcoder(Transcoder::default()),
             Method::DiffMeans(DiffMeans::default()),
         ] {
             method.method().validate().expect("valid");

@@ -10,6 +10,8 @@ use nissl_core::store::{Existing, Provenance};
 use nissl_core::{Error, Progress, Recording, Result};
 use serde::Serialize;
 
+use crate::sparse_training::{self, Trained, Training};
+use crate::transcoder::Sides;
 use crate::{Method, hierarchy};
 
 /// What a run needs beside its method.
@@ -62,10 +64,31 @@ pub fn decompose(
     let provenance = Provenance::here(&config, seed, "cpu").with_input(recording.path())?;
     let tag = serde_json::to_value(&method)
         .map_err(|error| Error::setting("method", error, "settings that JSON can hold"))?;
-    let mut plan = FeaturesPlan::new(recording.unit_table().clone(), tag, provenance);
+    let sides = match &method {
+        Method::Transcoder(transcoder) => Some(transcoder.sides(recording)?),
+        _ => None,
+    };
+    let (read, target) = match &sides {
+        Some(Sides { input, target }) => (input, Some(target)),
+        None => (recording, None),
+    };
+    let mut plan = FeaturesPlan::new(read.unit_table().clone(), tag, provenance);
     plan.recording = Some(recording.input()?);
+    plan.output_units = target.map(|target| target.unit_table().clone());
+    let run = Run { recording: read, target, split: &split, plan: &plan, existing, progress };
+    match &method {
+        Method::Sae(sae) => {
+            let fit = |way: &sparse_training::Run<'_>| sae.fit_in(recording, &split.fit, way);
+            return trained(&sae.training, fit, false, out, &run);
+        }
+        Method::Transcoder(transcoder) => {
+            let fit =
+                |way: &sparse_training::Run<'_>| transcoder.fit_in(recording, &split.fit, way);
+            return trained(&transcoder.training, fit, transcoder.skip, out, &run);
+        }
+        _ => {}
+    }
     let fit = || method.method().fit(recording, &split.fit, progress);
-    let run = Run { recording, split: &split, plan: &plan, existing, progress };
     if let Method::Snmf(snmf) = &method
         && !snmf.recursion.levels.is_empty()
     {
@@ -83,9 +106,46 @@ pub fn decompose(
     Ok(features)
 }
 
+/// Features of a method that trains for long.
+///
+/// How the training went stands in `training.parquet` and in `log10_frequency` of the features. A run
+/// that was cut off while it trained left its state, from which it goes on.
+fn trained(
+    training: &Training,
+    fit: impl Fn(&sparse_training::Run<'_>) -> Result<Trained>,
+    skip: bool,
+    out: &Path,
+    run: &Run<'_>,
+) -> Result<Features> {
+    let samples = training.samples(Some(run.split.fit.len()))?;
+    let resume = run.existing == Existing::Resume;
+    let folder = Some(out);
+    let way = sparse_training::Run { samples, skip, folder, resume, progress: run.progress };
+    let mut tables = None;
+    let writer = FeaturesWriter::create(out, run.plan, run.existing, || {
+        let trained = fit(&way)?;
+        tables = Some((trained.table(), trained.columns()));
+        Ok(trained.dictionary)
+    })?;
+    let mut features = encode(writer, run)?;
+    if tables.is_none() && out.join(sparse_training::UNFINISHED).exists() {
+        // The training had ended before the run was cut off: its state holds all that is told of it.
+        let trained = fit(&way)?;
+        tables = Some((trained.table(), trained.columns()));
+    }
+    if let Some((table, columns)) = tables {
+        table.write(&out.join("training.parquet"))?;
+        features.set_columns(&columns)?;
+    }
+    sparse_training::forget(out)?;
+    Ok(features)
+}
+
 /// What every dictionary of a run is written with.
 pub(crate) struct Run<'a> {
     pub(crate) recording: &'a Recording,
+    /// The site that is predicted, of a transcoder.
+    pub(crate) target: Option<&'a Recording>,
     pub(crate) split: &'a Split,
     pub(crate) plan: &'a FeaturesPlan,
     pub(crate) existing: Existing,
@@ -97,14 +157,16 @@ pub(crate) struct Run<'a> {
 /// # Errors
 /// Activity that cannot be read or encoded, an interruption, or a failed file operation.
 pub(crate) fn encode(mut writer: FeaturesWriter, run: &Run<'_>) -> Result<Features> {
-    let &Run { recording, split, progress, .. } = run;
+    let &Run { recording, target, split, progress, .. } = run;
     let dictionary = writer.dictionary().clone();
     let done = writer.committed() as usize;
-    let mut fit = Explained::new(recording.units());
-    let mut judged = Explained::new(recording.units());
+    let mut fit = Explained::new(dictionary.output_units());
+    let mut judged = Explained::new(dictionary.output_units());
     let stage = progress.stage("encode", recording.samples() as u64, "samples");
     let mut next_held_out = split.held_out.iter().copied().peekable();
-    for block in recording.blocks(block_rows(&dictionary)) {
+    let rows = block_rows(&dictionary);
+    let mut targets = target.map(|target| target.blocks(rows));
+    for block in recording.blocks(rows) {
         if progress.interrupted() {
             let kept = writer.suspend();
             return Err(Error::Interrupted { done: format!("{kept} samples") });
@@ -112,10 +174,15 @@ pub(crate) fn encode(mut writer: FeaturesWriter, run: &Run<'_>) -> Result<Featur
         let block = block?;
         require_finite(&block)?;
         let activations = dictionary.encode(block.activity.view())?;
-        let error = dictionary.reconstruct(activations.view())? - &block.activity;
-        for (row, (sample, error)) in
-            block.activity.rows().into_iter().zip(error.rows()).enumerate()
-        {
+        let predicted = dictionary.predict(block.activity.view(), activations.view())?;
+        // Both recordings are cut into the same shards, and so into the same blocks.
+        let aimed = targets.as_mut().and_then(Iterator::next).transpose()?;
+        if let Some(aimed) = &aimed {
+            require_finite(aimed)?;
+        }
+        let aim = &aimed.as_ref().unwrap_or(&block).activity;
+        let error = predicted - aim;
+        for (row, (sample, error)) in aim.rows().into_iter().zip(error.rows()).enumerate() {
             let held = next_held_out.next_if_eq(&(block.start + row)).is_some();
             let side = if held { &mut judged } else { &mut fit };
             side.add(sample.iter().zip(error.iter()));
@@ -130,7 +197,8 @@ pub(crate) fn encode(mut writer: FeaturesWriter, run: &Run<'_>) -> Result<Featur
 
 /// Samples encoded at once: tens of megabytes of them.
 fn block_rows(dictionary: &Dictionary) -> usize {
-    let widest = dictionary.units().max(dictionary.features()).max(1);
+    let widest =
+        dictionary.units().max(dictionary.features()).max(dictionary.output_units()).max(1);
     ((4 << 20) / widest).clamp(64, 8192)
 }
 
