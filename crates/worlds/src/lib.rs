@@ -3,3 +3,4 @@
 pub mod language;
 pub mod planted;
 pub mod planted_head;
+pub mod sparse_mlp;
