@@ -7,6 +7,7 @@ pub mod ablate;
 pub mod clamp;
 mod continuation;
 pub mod detect;
+pub mod dictionary;
 mod direction;
 mod likelihood;
 pub mod overlap;
