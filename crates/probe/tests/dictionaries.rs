@@ -106,8 +106,8 @@ fn the_exact_transcoder_loses_nothing_and_a_permuted_one_does() {
         }
         assert!(found[1].dictionaries[0].fvu > 0.3, "{:?}", found[1]);
         assert!(found[1].recovered < 0.7, "{:?}", found[1]);
-        assert_eq!(found[1].zero, found[0].zero);
-        assert_ne!(found[2].zero, found[0].zero);
+        assert!((found[1].zero - found[0].zero).abs() < 1e-12);
+        assert!((found[2].zero - found[0].zero).abs() > 1e-6);
         // L0 and the dead counted by hand.
         let all = seen(&network, &text, Taps::none());
         let act = &all["layers.1.mlp.act"];

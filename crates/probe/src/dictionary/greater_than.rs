@@ -6,7 +6,7 @@
 use nissl_core::network::Tokenizer;
 use nissl_core::{Error, Result};
 
-use super::task::TaskPrompt;
+use super::prompts::TaskPrompt;
 
 /// The prompts "The `noun` lasted from `century`YY to `century`" for YY from 02 to 98, as far as the
 /// tokenizer has a token of these two digits; good answers are the years after YY, bad ones the others.

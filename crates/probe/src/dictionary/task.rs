@@ -6,10 +6,8 @@
 //! Source: Dunefsky, Chlenski, Nanda 2024, arXiv:2406.11944, §6.
 //! Memory: the activations of all prompts at the places where units are held.
 
-use std::path::Path;
-
 use ndarray::{Array2, Axis};
-use nissl_core::network::{LanguageNetwork, TokenBatch, Tokenizer};
+use nissl_core::network::{LanguageNetwork, TokenBatch};
 use nissl_core::stats::information::log_softmax;
 use nissl_core::stats::moments::Moments;
 use nissl_core::taps::{Change, Edit, Positions, Selection, Taps};
@@ -18,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baselines::{held, largest, neurons_of};
 use super::change::{Kept, Rest};
+use super::prompts::TaskPrompt;
 use super::replacement::{Replacement, matrix};
 use crate::likelihood::{logits, sequences_at_once, values};
 
@@ -53,39 +52,6 @@ impl Default for Task {
     }
 }
 
-/// A prompt of a file of JSON lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prompt {
-    /// The text.
-    pub prompt: String,
-    /// Right answers.
-    pub good: Vec<Answer>,
-    /// Wrong answers.
-    pub bad: Vec<Answer>,
-}
-
-/// An answer, as text that is one token or as the token's number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// A token's number.
-    Token(u32),
-    /// The text of one token, its leading space included.
-    Text(String),
-}
-
-/// A prompt as a network reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskPrompt {
-    /// Its tokens.
-    pub tokens: Vec<u32>,
-    /// Tokens that are right after them.
-    pub good: Vec<u32>,
-    /// Tokens that are wrong.
-    pub bad: Vec<u32>,
-}
-
 /// What is kept along a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,71 +77,6 @@ pub struct TaskCurve {
     pub points: Vec<(Units, usize, f64)>,
 }
 
-/// The prompts of a file of JSON lines: `{"prompt": …, "good": […], "bad": […]}`.
-///
-/// # Errors
-/// A line that is no such prompt, or an answer that is not one token.
-pub fn read_prompts(path: &Path, tokenizer: &dyn Tokenizer) -> Result<Vec<TaskPrompt>> {
-    let mut prompts = Vec::new();
-    for line in nissl_core::labelled_text::lines(path)? {
-        let (number, line) = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let place = format!("line {number}");
-        let wrong = |found: String, expected: &str| {
-            Error::file(path, &place, found, expected.to_owned()).with_help(
-                r#"one line is {"prompt": "2 + 2 =", "good": [" 4"], "bad": [" 5", " 3"]}"#,
-            )
-        };
-        let prompt: Prompt = serde_json::from_str(&line)
-            .map_err(|error| wrong(error.to_string(), "a prompt with `good` and `bad` answers"))?;
-        let mut tokens: Vec<u32> =
-            tokenizer.encode(&prompt.prompt)?.iter().map(|span| span.id).collect();
-        let spans = tokenizer.encode(&prompt.prompt)?;
-        let after = spans.iter().rev().take_while(|span| span.end == span.start).count();
-        tokens.truncate(spans.len() - after);
-        let side = |answers: &[Answer]| -> Result<Vec<u32>> {
-            let mut ids = Vec::with_capacity(answers.len());
-            for answer in answers {
-                match answer {
-                    Answer::Token(id) if (*id as usize) < tokenizer.size() => ids.push(*id),
-                    Answer::Token(id) => {
-                        return Err(wrong(format!("token {id}"), "a token of the network"));
-                    }
-                    Answer::Text(text) => {
-                        let own: Vec<u32> = tokenizer
-                            .encode(text)?
-                            .iter()
-                            .filter(|span| span.end > span.start)
-                            .map(|span| span.id)
-                            .collect();
-                        let [id] = own[..] else {
-                            let found = format!("`{text}`, {} tokens", own.len());
-                            return Err(wrong(found, "answers of one token"));
-                        };
-                        ids.push(id);
-                    }
-                }
-            }
-            if ids.is_empty() {
-                return Err(wrong("no answer".to_owned(), "at least one good and one bad answer"));
-            }
-            Ok(ids)
-        };
-        let (good, bad) = (side(&prompt.good)?, side(&prompt.bad)?);
-        if tokens.is_empty() {
-            return Err(wrong("an empty prompt".to_owned(), "a text"));
-        }
-        prompts.push(TaskPrompt { tokens, good, bad });
-    }
-    if prompts.is_empty() {
-        let expected = "at least one prompt".to_owned();
-        return Err(Error::Empty { what: path.display().to_string(), expected });
-    }
-    Ok(prompts)
-}
-
 /// The curves of `replacement`'s features and, where it rebuilds an MLP's output, of that MLP's neurons.
 ///
 /// # Errors
@@ -191,7 +92,7 @@ pub fn task(
         let expected = "at least one".to_owned();
         return Err(Error::Empty { what: "the prompts".to_owned(), expected });
     }
-    let prompts = Prompts { network, prompts, at: settings.at };
+    let prompts = Prompts { network, all: prompts, at: settings.at };
     let input = prompts.activity(&replacement.sites.input)?;
     let code = replacement.dictionary.encode(input.view())?;
     let (variances, means) = spread(&code);
@@ -237,7 +138,7 @@ pub fn task(
             stage.advance(1);
         }
     }
-    Ok(TaskCurve { prompts: prompts.prompts.len(), full, replaced, zero, points })
+    Ok(TaskCurve { prompts: prompts.all.len(), full, replaced, zero, points })
 }
 
 /// Variance and mean of each column of `[place, unit]`.
@@ -250,14 +151,14 @@ fn spread(activity: &Array2<f32>) -> (Vec<f64>, Vec<f64>) {
 /// Prompts that are run in groups of equal length, so that last tokens stand in one place.
 struct Prompts<'a> {
     network: &'a dyn LanguageNetwork,
-    prompts: &'a [TaskPrompt],
+    all: &'a [TaskPrompt],
     at: At,
 }
 
 impl Prompts<'_> {
     /// Groups of prompts of equal length that are run together.
     fn groups(&self) -> Vec<Vec<&TaskPrompt>> {
-        let mut order: Vec<&TaskPrompt> = self.prompts.iter().collect();
+        let mut order: Vec<&TaskPrompt> = self.all.iter().collect();
         order.sort_by_key(|prompt| prompt.tokens.len());
         let same = order.chunk_by(|a, b| a.tokens.len() == b.tokens.len());
         same.flat_map(|group| {
@@ -340,6 +241,6 @@ impl Prompts<'_> {
                 total += sum(&prompt.good) - sum(&prompt.bad);
             }
         }
-        Ok(total / self.prompts.len() as f64)
+        Ok(total / self.all.len() as f64)
     }
 }
