@@ -2,6 +2,7 @@
 
 mod language;
 mod sampling;
+mod stream;
 mod weights;
 
 use burn::tensor::Device;
@@ -10,6 +11,7 @@ pub use language::{
     FinalNorm, Generated, KeyValueCache, LanguageNetwork, TokenBatch, TokenSpan, Tokenizer,
 };
 pub use sampling::Sampling;
+pub use stream::{Half, HeadShape, StreamForm, StreamNorm};
 pub use weights::{HeadNorm, Part, ResidualWeights, TokenTable};
 
 use crate::error::{Error, Result, nearest};

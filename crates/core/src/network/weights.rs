@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Tokenizer;
+use super::{Half, StreamForm, StreamNorm, Tokenizer};
 use crate::error::{Error, Result};
 
 /// A matrix of a layer, seen as one vector of the residual stream for each of its units.
@@ -147,6 +147,58 @@ pub trait ResidualWeights: Send + Sync {
     /// When the checkpoint had none.
     fn tokenizer(&self) -> Result<&dyn Tokenizer>;
 
+    /// How the layers are joined to the residual stream.
+    ///
+    /// # Errors
+    /// Weights of which only directions are known.
+    fn stream_form(&self) -> Result<StreamForm> {
+        Err(unknown(self.id(), "the form of its attention"))
+    }
+
+    /// The norm through which a half of a layer reads the residual stream.
+    ///
+    /// # Errors
+    /// A layer that is not there, weights of which only directions are known, or a file that cannot be
+    /// read.
+    fn norm_before(&self, layer: usize, half: Half) -> Result<StreamNorm> {
+        let _ = (layer, half);
+        Err(unknown(self.id(), "the norms before its halves"))
+    }
+
+    /// The norm before the head, bias and all.
+    ///
+    /// # Errors
+    /// As [`Self::norm_before`].
+    fn final_norm(&self) -> Result<StreamNorm> {
+        Err(unknown(self.id(), "the bias of its final norm"))
+    }
+
+    /// What is added after a map: to the units of a part that reads `[unit]`, to the residual of one
+    /// that writes `[residual]`; `None` without a bias.
+    ///
+    /// # Errors
+    /// As [`Self::norm_before`].
+    fn part_bias(&self, layer: usize, part: Part) -> Result<Option<Vec<f32>>> {
+        let _ = (layer, part);
+        Err(unknown(self.id(), "the biases of its maps"))
+    }
+
+    /// What is added to the logits `[token]`; `None` without a bias.
+    ///
+    /// # Errors
+    /// As [`Self::norm_before`].
+    fn head_bias(&self) -> Result<Option<Vec<f32>>> {
+        Err(unknown(self.id(), "the bias of its head"))
+    }
+
+    /// What multiplies the vectors of the embedding before they enter the stream.
+    ///
+    /// # Errors
+    /// As [`Self::norm_before`].
+    fn embedding_scale(&self) -> Result<f32> {
+        Err(unknown(self.id(), "the scale of its embedding"))
+    }
+
     /// # Errors
     /// A part that the network has not, or a layer beyond its last.
     fn check(&self, layer: usize, part: Part) -> Result<()> {
@@ -167,4 +219,10 @@ pub trait ResidualWeights: Send + Sync {
         }
         Ok(())
     }
+}
+
+/// The error of weights that do not say how their network computes.
+fn unknown(id: &str, what: &str) -> Error {
+    Error::setting("weights", id, format!("weights that tell {what}"))
+        .with_help("circuits need a whole checkpoint: its folder, or the network's name")
 }

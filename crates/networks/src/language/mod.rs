@@ -13,7 +13,7 @@ mod family;
 mod gemma2;
 mod generate;
 mod gpt2;
-mod llama;
+pub(crate) mod llama;
 mod neox;
 pub mod ngram;
 mod numerals;

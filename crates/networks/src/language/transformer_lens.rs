@@ -10,7 +10,7 @@
 //! arXiv:2301.05217, §3. Left out: rotary positions, gated or absent MLPs, RMS norms, grouped queries.
 
 use burn::tensor::Tensor;
-use nissl_core::network::{FinalNorm, KeyValueCache};
+use nissl_core::network::{FinalNorm, HeadShape, KeyValueCache};
 use nissl_core::taps::Taps;
 use nissl_core::{Error, Result};
 use serde_json::json;
@@ -172,6 +172,19 @@ pub(crate) fn layers(files: &Files) -> Result<usize> {
     match numbers.max().map_or(0, |last| last.saturating_add(1)) {
         layers @ 1..=4096 => Ok(layers),
         layers => Err(Error::file(&files.path, "blocks", layers, "1 to 4096 layers")),
+    }
+}
+
+/// The heads, by the shape of the first block's queries.
+pub(crate) fn head_shape(files: &Files) -> Result<HeadShape> {
+    let key = "blocks.0.attn.W_Q";
+    let shape = files.get(key).map(|(_, stored)| stored.shape.clone()).unwrap_or_default();
+    match shape.as_slice() {
+        &[heads, _, width] => Ok(HeadShape { heads, key_heads: heads, width }),
+        _ => {
+            let found = format!("of shape {shape:?}");
+            Err(Error::file(&files.path, key, found, "queries [head, residual, unit]"))
+        }
     }
 }
 

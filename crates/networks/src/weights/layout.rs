@@ -2,13 +2,14 @@
 //!
 //! Source: the layouts of the released checkpoints, as the families in `language` load them.
 
-use nissl_core::network::Part;
+use nissl_core::network::{HeadShape, Part, StreamForm};
 use nissl_core::{Error, Result};
 
 use super::view::{Axes, Spec};
 use crate::files::Files;
 use crate::language::config::Config;
 use crate::language::described::TRANSFORMER_LENS;
+use crate::language::llama::grouped_shape;
 use crate::language::transformer_lens::{self, Norms};
 
 /// Where a checkpoint keeps everything.
@@ -22,6 +23,16 @@ pub(super) struct Layout {
     pub head: Option<Spec>,
     pub final_norm: Norm,
     pub layers: Vec<LayerLayout>,
+    pub stream: Stream,
+}
+
+/// What circuits need beside the matrices.
+pub(super) struct Stream {
+    pub form: StreamForm,
+    /// ε of every norm.
+    pub epsilon: f64,
+    pub embedding_scale: f32,
+    pub head_bias: Option<String>,
 }
 
 /// A norm by the name of its gain.
@@ -39,6 +50,28 @@ pub(super) struct LayerLayout {
     pub folded: Vec<(Part, String)>,
     pub attn_gain: Option<String>,
     pub mlp_gain: Option<String>,
+    /// Biases that may be there.
+    pub biases: Vec<(Part, BiasSpec)>,
+    pub attn_norm_bias: Option<String>,
+    pub mlp_norm_bias: Option<String>,
+}
+
+/// A bias by its name, and what of it belongs to a part.
+#[derive(Clone, Debug)]
+pub(super) struct BiasSpec {
+    pub key: String,
+    pub share: Share,
+}
+
+/// What of a stored bias belongs to a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All of it, head after head where it has two axes.
+    Whole,
+    /// The `index`th share `of` so many.
+    Part { index: usize, of: usize },
+    /// The `index`th share `of` so many in each head.
+    OfHeads { heads: usize, index: usize, of: usize },
 }
 
 /// The architectures whose layout is known.
@@ -72,6 +105,10 @@ fn rows(key: impl Into<String>) -> Spec {
     Spec { key: key.into(), axes: Axes::Rows }
 }
 
+fn whole(key: impl Into<String>) -> BiasSpec {
+    BiasSpec { key: key.into(), share: Share::Whole }
+}
+
 fn columns(key: impl Into<String>) -> Spec {
     Spec { key: key.into(), axes: Axes::Columns }
 }
@@ -92,6 +129,9 @@ fn head(config: &Config, files: &Files, key: &str, tied: bool) -> Result<Option<
 fn gpt2(config: &Config, files: &Files) -> Result<Layout> {
     let layer = |n: usize| {
         let at = |name: &str| format!("h.{n}.{name}.weight");
+        let bias = |name: &str| format!("h.{n}.{name}.bias");
+        let fused_bias =
+            |index| BiasSpec { key: bias("attn.c_attn"), share: Share::Part { index, of: 3 } };
         let fused =
             |index| Spec { key: at("attn.c_attn"), axes: Axes::ColumnShare { index, of: 3 } };
         LayerLayout {
@@ -106,9 +146,34 @@ fn gpt2(config: &Config, files: &Files) -> Result<Layout> {
             folded: Vec::new(),
             attn_gain: Some(at("ln_1")),
             mlp_gain: Some(at("ln_2")),
+            biases: vec![
+                (Part::Up, whole(bias("mlp.c_fc"))),
+                (Part::Down, whole(bias("mlp.c_proj"))),
+                (Part::Query, fused_bias(0)),
+                (Part::Key, fused_bias(1)),
+                (Part::Value, fused_bias(2)),
+                (Part::AttentionOut, whole(bias("attn.c_proj"))),
+            ],
+            attn_norm_bias: Some(bias("ln_1")),
+            mlp_norm_bias: Some(bias("ln_2")),
         }
     };
+    let (width, heads) = (config.size("n_embd")?, config.size("n_head")?);
+    let width = config.share("n_head", width, heads)?;
+    let stream = Stream {
+        form: StreamForm {
+            heads: HeadShape { heads, key_heads: heads, width },
+            parallel: false,
+            norm_after_attention: false,
+            gated: false,
+            activation: config.text_or("activation_function", "gelu_new")?.to_owned(),
+        },
+        epsilon: config.number_or("layer_norm_epsilon", 1e-5)?,
+        embedding_scale: 1.0,
+        head_bias: None,
+    };
     Ok(Layout {
+        stream,
         prefix: "transformer.",
         offset: 0.0,
         embed: rows("wte.weight"),
@@ -123,6 +188,7 @@ fn llama(config: &Config, files: &Files, which: &str) -> Result<Layout> {
     let gemma = which == "gemma2";
     let layer = |n: usize| {
         let at = |name: &str| format!("layers.{n}.{name}.weight");
+        let bias = |name: &str| format!("layers.{n}.{name}.bias");
         let mlp_norm = if gemma { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
         let folded = [
             (Part::Down, at("post_feedforward_layernorm")),
@@ -141,9 +207,43 @@ fn llama(config: &Config, files: &Files, which: &str) -> Result<Layout> {
             folded: if gemma { folded.to_vec() } else { Vec::new() },
             attn_gain: Some(at("input_layernorm")),
             mlp_gain: Some(at(mlp_norm)),
+            biases: vec![
+                (Part::Up, whole(bias("mlp.up_proj"))),
+                (Part::Gate, whole(bias("mlp.gate_proj"))),
+                (Part::Down, whole(bias("mlp.down_proj"))),
+                (Part::Query, whole(bias("self_attn.q_proj"))),
+                (Part::Key, whole(bias("self_attn.k_proj"))),
+                (Part::Value, whole(bias("self_attn.v_proj"))),
+                (Part::AttentionOut, whole(bias("self_attn.o_proj"))),
+            ],
+            attn_norm_bias: None,
+            mlp_norm_bias: None,
         }
     };
+    let width = config.size("hidden_size")?;
+    let shape = grouped_shape(config, |heads| {
+        if gemma { Ok(256) } else { config.share("num_attention_heads", width, heads) }
+    })?;
+    let named = if config.has("hidden_activation") { "hidden_activation" } else { "hidden_act" };
+    let usual = if gemma { "gelu_pytorch_tanh" } else { "silu" };
+    let stream = Stream {
+        form: StreamForm {
+            heads: HeadShape {
+                heads: shape.heads,
+                key_heads: shape.key_heads,
+                width: shape.head_width,
+            },
+            parallel: false,
+            norm_after_attention: gemma,
+            gated: true,
+            activation: config.text_or(named, usual)?.to_owned(),
+        },
+        epsilon: config.number_or("rms_norm_eps", 1e-6)?,
+        embedding_scale: if gemma { (width as f32).sqrt() } else { 1.0 },
+        head_bias: None,
+    };
     Ok(Layout {
+        stream,
         prefix: "model.",
         offset: if gemma { 1.0 } else { 0.0 },
         embed: rows("embed_tokens.weight"),
@@ -157,6 +257,11 @@ fn neox(config: &Config, files: &Files) -> Result<Layout> {
     let heads = config.size("num_attention_heads")?;
     let layer = |n: usize| {
         let at = |name: &str| format!("layers.{n}.{name}.weight");
+        let bias = |name: &str| format!("layers.{n}.{name}.bias");
+        let fused_bias = |index| BiasSpec {
+            key: bias("attention.query_key_value"),
+            share: Share::OfHeads { heads, index, of: 3 },
+        };
         let fused = |index| Spec {
             key: at("attention.query_key_value"),
             axes: Axes::HeadShare { heads, index, of: 3 },
@@ -173,9 +278,33 @@ fn neox(config: &Config, files: &Files) -> Result<Layout> {
             folded: Vec::new(),
             attn_gain: Some(at("input_layernorm")),
             mlp_gain: Some(at("post_attention_layernorm")),
+            biases: vec![
+                (Part::Up, whole(bias("mlp.dense_h_to_4h"))),
+                (Part::Down, whole(bias("mlp.dense_4h_to_h"))),
+                (Part::Query, fused_bias(0)),
+                (Part::Key, fused_bias(1)),
+                (Part::Value, fused_bias(2)),
+                (Part::AttentionOut, whole(bias("attention.dense"))),
+            ],
+            attn_norm_bias: Some(bias("input_layernorm")),
+            mlp_norm_bias: Some(bias("post_attention_layernorm")),
         }
     };
+    let width = config.share("num_attention_heads", config.size("hidden_size")?, heads)?;
+    let stream = Stream {
+        form: StreamForm {
+            heads: HeadShape { heads, key_heads: heads, width },
+            parallel: config.flag_or("use_parallel_residual", true)?,
+            norm_after_attention: false,
+            gated: false,
+            activation: config.text_or("hidden_act", "gelu")?.to_owned(),
+        },
+        epsilon: config.number_or("layer_norm_eps", 1e-5)?,
+        embedding_scale: 1.0,
+        head_bias: None,
+    };
     Ok(Layout {
+        stream,
         prefix: "gpt_neox.",
         offset: 0.0,
         embed: rows("embed_in.weight"),
@@ -204,9 +333,33 @@ fn lens(config: &Config, files: &Files) -> Result<Layout> {
             folded: Vec::new(),
             attn_gain: gain(at("ln1.w")),
             mlp_gain: gain(at("ln2.w")),
+            biases: vec![
+                (Part::Up, whole(at("mlp.b_in"))),
+                (Part::Down, whole(at("mlp.b_out"))),
+                (Part::Query, whole(at("attn.b_Q"))),
+                (Part::Key, whole(at("attn.b_K"))),
+                (Part::Value, whole(at("attn.b_V"))),
+                (Part::AttentionOut, whole(at("attn.b_O"))),
+            ],
+            attn_norm_bias: gain(at("ln1.b")),
+            mlp_norm_bias: gain(at("ln2.b")),
         }
     };
+    let shape = transformer_lens::head_shape(files)?;
+    let stream = Stream {
+        form: StreamForm {
+            heads: shape,
+            parallel: false,
+            norm_after_attention: false,
+            gated: false,
+            activation: config.text_or("act_fn", "relu")?.to_owned(),
+        },
+        epsilon: config.number_or("eps", 1e-5)?,
+        embedding_scale: 1.0,
+        head_bias: Some("unembed.b_U".to_owned()),
+    };
     Ok(Layout {
+        stream,
         prefix: "",
         offset: 0.0,
         embed: rows("embed.W_E"),

@@ -3,13 +3,16 @@
 //! Memory: the files are mapped; a block of vectors and the gains of the norms.
 
 mod layout;
+mod stream;
 mod view;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use nissl_core::network::{HeadNorm, Part, ResidualWeights, TokenTable, Tokenizer};
+use nissl_core::network::{
+    Half, HeadNorm, Part, ResidualWeights, StreamForm, StreamNorm, TokenTable, Tokenizer,
+};
 use nissl_core::{Error, Result};
 
 use crate::files::Files;
@@ -18,6 +21,7 @@ use crate::language::described::{Described, described, tokenizer_of};
 use crate::language::{Embedded, Hub, Source, TextTokenizer};
 
 use layout::{Layout, Norm, layout};
+use stream::StreamParts;
 use view::View;
 
 /// The matrices of a checkpoint that act on its residual stream.
@@ -34,6 +38,7 @@ pub struct CheckpointWeights {
     /// `None` where the head is the embedding.
     head: Option<View>,
     head_norm: HeadNorm,
+    stream: StreamParts,
     tokenizer: std::result::Result<Box<dyn Tokenizer>, String>,
 }
 
@@ -102,9 +107,10 @@ impl CheckpointWeights {
                     "quantised tensors are not read; take the checkpoint from which they were made",
                 ));
         }
-        let Layout { prefix, offset, embed, head, final_norm, layers } =
+        let Layout { prefix, offset, embed, head, final_norm, layers, stream } =
             layout(architecture, config, &files)?;
         let files = files.without_prefix(prefix);
+        let stream = StreamParts::of(&files, stream, &final_norm, &layers);
         let embed = View::of(&files, &embed, None)?;
         let width = embed.width;
         let head = head.map(|head| View::of(&files, &head, Some(width))).transpose()?;
@@ -146,6 +152,7 @@ impl CheckpointWeights {
             embed,
             head,
             head_norm,
+            stream,
             tokenizer: Err(folder.display().to_string()),
         };
         weights.check_layers()?;
@@ -178,6 +185,12 @@ impl CheckpointWeights {
     /// The folder of the checkpoint.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// A norm of the kind that all of this network are.
+    fn norm(&self, gain: Option<Vec<f32>>, bias: Option<Vec<f32>>) -> StreamNorm {
+        let HeadNorm { centres, scales, .. } = self.head_norm;
+        StreamNorm { scales, centres, gain, bias, epsilon: self.stream.epsilon }
     }
 
     /// The files with the weights.
@@ -260,6 +273,39 @@ impl ResidualWeights for CheckpointWeights {
 
     fn head_norm(&self) -> Result<HeadNorm> {
         Ok(self.head_norm.clone())
+    }
+
+    fn stream_form(&self) -> Result<StreamForm> {
+        Ok(self.stream.form.clone())
+    }
+
+    fn norm_before(&self, layer: usize, half: Half) -> Result<StreamNorm> {
+        let part = match half {
+            Half::Attention => Part::Value,
+            Half::Mlp => Part::Up,
+        };
+        let gain = self.input_gain(layer, part)?;
+        let bias = self.stream.norm_bias(&self.files, layer, half, self.residual_width())?;
+        Ok(self.norm(gain, bias))
+    }
+
+    fn final_norm(&self) -> Result<StreamNorm> {
+        let bias = self.stream.final_bias(&self.files, self.residual_width())?;
+        Ok(self.norm(self.head_norm.gain.clone(), bias))
+    }
+
+    fn part_bias(&self, layer: usize, part: Part) -> Result<Option<Vec<f32>>> {
+        self.check(layer, part)?;
+        let size = if part.reads() { self.units(part) } else { self.residual_width() };
+        self.stream.part_bias(&self.files, layer, part, size)
+    }
+
+    fn head_bias(&self) -> Result<Option<Vec<f32>>> {
+        self.stream.head_bias(&self.files, self.vocabulary())
+    }
+
+    fn embedding_scale(&self) -> Result<f32> {
+        Ok(self.stream.embedding_scale)
     }
 
     fn tokenizer(&self) -> Result<&dyn Tokenizer> {

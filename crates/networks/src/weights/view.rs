@@ -213,6 +213,13 @@ pub(super) fn vector(files: &Files, key: &str, size: usize) -> Result<Vec<f32>> 
     Ok(files.shards[place.shard].all(stored).unwrap_or_default())
 }
 
+/// All numbers of a tensor, whatever its shape.
+pub(super) fn flat(files: &Files, key: &str) -> Result<Vec<f32>> {
+    let (place, stored) = stored(files, key)?;
+    let all = files.shards[place.shard].all(stored);
+    all.ok_or_else(|| Error::file(&files.path, key, "unreadable", "a tensor of floats"))
+}
+
 /// A tensor of floats.
 fn stored<'a>(files: &'a Files, key: &str) -> Result<(Place, &'a Stored)> {
     let expected = "a tensor in F32, F16, BF16 or F64";
