@@ -2,7 +2,7 @@
 //!
 //! A [`Report`] is plain data, sections of typed [`Block`]s; [`Report::to_html`] draws it.
 //! Every drawing is inline SVG and has its numbers as a table beside it.
-//! All that matters is readable without the script, which only sorts tables.
+//! All that matters is readable without the script, which only sorts tables and lights up edges.
 //!
 //! ```
 //! use nissl_studies::report::{Report, Score, ScoreBars, ScoreRow, Section};
@@ -20,6 +20,7 @@ mod bars;
 mod before_after;
 mod cell;
 mod feature_card;
+mod graph;
 mod histogram;
 mod html;
 mod lines;
@@ -48,6 +49,7 @@ pub use feature_card::{
     Example, FeatureCard, FeatureCards, Match, Quality, TokenActivity, TokenEffect, Truth,
     UnitWeight,
 };
+pub use graph::{Form, LayeredEdge, LayeredGraph, LayeredNode};
 pub use histogram::Histogram;
 pub use lines::{Lines, Series};
 pub use prose::{Fact, Facts, Note, Prose, Step, Steps};
@@ -116,6 +118,8 @@ pub enum Block {
     Lines(Lines),
     /// A distribution.
     Histogram(Histogram),
+    /// A graph in layers.
+    LayeredGraph(LayeredGraph),
     /// What a study measured beside what it had to reach.
     Bars(Bars),
     /// How the report's figures were made.
@@ -151,6 +155,7 @@ blocks!(
     BeforeAfter,
     Lines,
     Histogram,
+    LayeredGraph,
     Bars,
     Provenance
 );

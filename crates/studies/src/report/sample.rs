@@ -25,6 +25,9 @@ pub(super) fn report() -> Report {
             .with(before_after()),
     )
     .with_section(curves(&mut rng))
+    .with_section(
+        Section::new("Circuits").with(prompt_graph(&mut rng)).with(module_graph(&mut rng)),
+    )
     .with_section(Section::new("Against the paper").with(bars))
     .with_section(Section::new("How to do it again").with(provenance()))
 }
@@ -247,4 +250,76 @@ fn provenance() -> Provenance {
         device: "cpu (2 threads)".to_owned(),
         seconds: 41.23,
     }
+}
+
+/// A graph over the tokens of a prompt, as attribution draws it.
+pub(super) fn prompt_graph(rng: &mut ChaCha8Rng) -> LayeredGraph {
+    let columns = ["Anna", " had", " a", " red", " hat", " and", " a"];
+    let mut graph = LayeredGraph {
+        caption: "What leads to the next token".to_owned(),
+        rows: ["tokens", "layer 0", "layer 1", "layer 2", "logits"].map(str::to_owned).into(),
+        columns: columns.map(str::to_owned).into(),
+        groups: ["tokens and logits", "features", "errors"].map(str::to_owned).into(),
+        ..LayeredGraph::default()
+    };
+    let mut add = |row: usize, column: usize, label: &str, group: usize, form: Form| {
+        graph.nodes.push(LayeredNode {
+            row,
+            column,
+            label: label.to_owned(),
+            title: format!("{label} at {}", columns[column]),
+            group,
+            form,
+            weight: 1.0 / (1.0 + graph.nodes.len() as f64),
+        });
+    };
+    for (column, token) in columns.iter().enumerate() {
+        add(0, column, token, 0, Form::Square);
+    }
+    for (row, column) in [(1, 0), (1, 3), (1, 3), (1, 4), (2, 3), (2, 6), (2, 6), (3, 6), (3, 6)] {
+        add(row, column, "colour of a thing", 1, Form::Disc);
+    }
+    add(2, 5, "error", 2, Form::Diamond);
+    for logit in [" blue", " green", " bag"] {
+        add(4, 6, logit, 0, Form::Square);
+    }
+    for to in 7..graph.nodes.len() {
+        for from in 0..to {
+            if graph.nodes[from].row < graph.nodes[to].row && rng.random_bool(0.4) {
+                graph.edges.push(LayeredEdge { from, to, weight: rng.random_range(-2.0..4.0) });
+            }
+        }
+    }
+    graph
+}
+
+/// A graph of directions by layer in coloured modules, as interaction graphs are drawn.
+pub(super) fn module_graph(rng: &mut ChaCha8Rng) -> LayeredGraph {
+    let mut graph = LayeredGraph {
+        caption: "Directions and their modules".to_owned(),
+        rows: ["embed", "attention", "mlp", "logits"].map(str::to_owned).into(),
+        columns: vec![String::new()],
+        ..LayeredGraph::default()
+    };
+    for row in 0..4 {
+        for index in 0..24 {
+            graph.nodes.push(LayeredNode {
+                row,
+                title: format!("direction {index} of {}", graph.rows[row]),
+                group: 1 + index / 6,
+                weight: -(index as f64),
+                ..LayeredNode::default()
+            });
+        }
+    }
+    for from in 0..72 {
+        for to in (from / 24 + 1) * 24..(from / 24 + 2) * 24 {
+            let same = graph.nodes[from].group == graph.nodes[to].group;
+            let weight = rng.random::<f64>() * if same { 1.0 } else { 0.1 };
+            if same || to % 11 == 0 {
+                graph.edges.push(LayeredEdge { from, to, weight });
+            }
+        }
+    }
+    graph
 }

@@ -30,6 +30,19 @@
       });
     });
   }
+  for (const drawing of document.querySelectorAll(".graph svg")) {
+    const links = [...drawing.querySelectorAll(".link[data-from]")];
+    for (const node of drawing.querySelectorAll(".node")) {
+      const own = links.filter(({ dataset: { from, to } }) =>
+        from === node.dataset.node || to === node.dataset.node);
+      const light = (on) => {
+        drawing.classList.toggle("faded", on);
+        own.forEach((link) => link.classList.toggle("lit", on));
+      };
+      node.addEventListener("pointerenter", () => light(true));
+      node.addEventListener("pointerleave", () => light(false));
+    }
+  }
   const folded = [];
   addEventListener("beforeprint", () => {
     for (const part of document.querySelectorAll("details:not([open]):not(.twin)")) {
