@@ -1,1 +1,3 @@
 //! From a network and its features to a Graph: circuits, attribution, interactions, modules.
+
+pub mod attribution;
