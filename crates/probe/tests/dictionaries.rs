@@ -257,6 +257,13 @@ fn an_autoencoder_of_a_whole_basis_rebuilds_its_site() {
     let found = found.expect("evaluates");
     assert!((found[0].recovered - 1.0).abs() < 1e-9 && found[0].dictionaries[0].fvu < 1e-12);
     assert!(found[1].dictionaries[0].fvu > 0.2);
+    // The best twelve directions do better than twelve units.
+    let sites = Sites::both(&site);
+    let of = compare(&network, &sites, &found[1], &text, &Evaluate::default(), &Progress::silent());
+    let of = of.expect("compares");
+    let [best] = &of[..] else { panic!("only components of this site") };
+    assert_eq!((best.baseline, best.parts), (Baseline::Components, 12));
+    assert!(best.fvu > 0.01 && best.fvu < found[1].dictionaries[0].fvu, "{best:?}");
     let added = Evaluate { error: ErrorTerm::AddedBack, ..Evaluate::default() };
     let found = evaluate(&network, &sets, &text, &added, &Progress::silent()).expect("evaluates");
     assert!((found[1].replaced - found[1].full).abs() < 1e-9);

@@ -12,6 +12,7 @@ mod report;
 mod show;
 mod study;
 mod sweep;
+mod texts;
 mod train;
 mod world;
 

@@ -6,6 +6,7 @@ mod bad_recordings;
 mod bad_texts;
 mod clamping;
 mod describing;
+mod dictionaries;
 mod fine_tuning;
 mod full_disk;
 mod help;

@@ -158,14 +158,12 @@ fn survey(
     for batch in text.rows.chunks(text.at_once) {
         progress.check(|| "the baselines; nothing was written".to_owned())?;
         let places = text.places(batch);
-        let mut read = read_sites(network, batch, &sites.output, hidden)?;
-        if let (Some(neurons), Some(act)) =
-            (&mut seen.neurons, read.pop().filter(|_| hidden.is_some()))
-        {
-            neurons.push(act.select(Axis(0), &places).view());
-        }
+        let read = read_sites(network, batch, &sites.output, hidden)?;
         if let Some(output) = read.first() {
             seen.output.push(output.select(Axis(0), &places).view());
+        }
+        if let (Some(neurons), Some(act)) = (&mut seen.neurons, read.get(1)) {
+            neurons.push(act.select(Axis(0), &places).view());
         }
         stage.advance(batch.len() as u64);
     }

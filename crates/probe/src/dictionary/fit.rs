@@ -42,7 +42,16 @@ pub fn fits(
     text: &[Vec<u32>],
     first: usize,
 ) -> Result<Vec<SiteFit>> {
-    let candidates = candidates(network, dictionary);
+    fits_at(network, dictionary, candidates(network, dictionary), text, first)
+}
+
+fn fits_at(
+    network: &dyn LanguageNetwork,
+    dictionary: &Dictionary,
+    candidates: Vec<Sites>,
+    text: &[Vec<u32>],
+    first: usize,
+) -> Result<Vec<SiteFit>> {
     if candidates.is_empty() {
         let expected = format!("the width of some site of {}", network.id());
         return Err(Error::setting("units of the dictionary", dictionary.units(), expected));
@@ -101,9 +110,13 @@ pub fn require_fit(
     text: &[Vec<u32>],
     first: usize,
 ) -> Result<f64> {
+    let here = fits_at(network, dictionary, vec![sites.clone()], text, first)?;
+    let fvu = here.first().map_or(f64::NAN, |fit| fit.fvu);
+    // The others are tried only where it matters.
+    if fvu <= 1.0 || fvu.is_nan() {
+        return Ok(fvu);
+    }
     let fits = fits(network, dictionary, text, first)?;
-    let here = fits.iter().find(|fit| fit.sites == *sites).map(|fit| fit.fvu);
-    let Some(fvu) = here.filter(|&fvu| fvu > 1.0) else { return Ok(here.unwrap_or(f64::NAN)) };
     let best = fits.first().filter(|best| best.fvu <= 1.0).map_or_else(
         || "no site of this network fits it".to_owned(),
         |best| format!("{} fits best ({:.3})", best.sites.name(), best.fvu),

@@ -1,10 +1,11 @@
-//! `nissl probe truth|detect|steer|clamp|ablate|overlap|reverse …`, one file for each probe.
+//! `nissl probe truth|detect|steer|clamp|ablate|dictionary|overlap|reverse …`, one file for each probe.
 
 mod ablate;
 mod asked;
 mod clamp;
 mod concept;
 mod detect;
+mod dictionary;
 mod overlap;
 mod reverse;
 mod steer;
@@ -41,6 +42,8 @@ enum Kind {
     Clamp(Box<clamp::ClampUnits>),
     /// Take features out and measure the loss, concept by concept
     Ablate(ablate::AblateOne),
+    /// Run a network with sites replaced by autoencoders or transcoders, and measure what is lost
+    Dictionary(Box<dictionary::Dictionary>),
     /// Show which neurons features share, and what their common and own neurons do
     Overlap(overlap::Overlap),
     /// Negate a network's weight vectors along a concept, and judge what that does
@@ -54,6 +57,7 @@ pub(crate) fn run(args: Probe, context: &Context<'_>) -> Result<ExitCode> {
         Kind::Steer(args) => steer::run(&args, context),
         Kind::Clamp(args) => clamp::run(*args, context),
         Kind::Ablate(args) => ablate::run(args, context),
+        Kind::Dictionary(args) => dictionary::run(&args, context),
         Kind::Overlap(args) => overlap::run(&args, context),
         Kind::Reverse(args) => reverse::run(args, context),
     }

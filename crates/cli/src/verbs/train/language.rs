@@ -15,22 +15,16 @@ use nissl_networks::language::training::{
 use nissl_record::{Documents, documents};
 use nissl_worlds::language::{split_words, word_level_tokenizer};
 
-use super::record::folder_of;
 use crate::Context;
-use crate::methods::Method;
+use crate::verbs::record::folder_of;
 
-/// `nissl train`
+/// `nissl train language`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Train {
+pub(crate) struct Language {
     #[command(flatten)]
-    train: Method<Kind, Inputs>,
-}
-
-/// The kinds of networks.
-#[derive(Clone, Debug, clap::Subcommand)]
-enum Kind {
-    /// A network that predicts the next token
-    Language(TrainLanguage),
+    settings: TrainLanguage,
+    #[command(flatten)]
+    inputs: Inputs,
 }
 
 /// What it is trained on, and where it goes.
@@ -123,8 +117,8 @@ struct Texts {
     lower_bound: Option<f64>,
 }
 
-pub(crate) fn run(args: Train, context: &Context<'_>) -> Result<ExitCode> {
-    let Method { method: Kind::Language(settings), inputs } = args.train;
+pub(crate) fn run(args: Language, context: &Context<'_>) -> Result<ExitCode> {
+    let Language { settings, inputs } = args;
     let mut settings = TrainLanguage { seed: context.global.seed, ..settings };
     let device = device::parse(&context.global.device)?;
     let base = match &inputs.from {
