@@ -172,7 +172,8 @@ fn a_dictionary_of_another_site_is_refused_with_the_best_one() {
         &"The cat sat on the mat and the dog ran to the cat.\n\n".repeat(40),
     );
     let shape = "--layers 2 --width 16 --heads 2 --context 16 --batch 4 --steps 20 --warmup 4";
-    let line = format!("train language --text a.txt {shape} --learning-rate 0.01 -o net");
+    let line =
+        format!("train language --text a.txt {shape} --learning-rate 0.01 --held-out 0.1 -o net");
     succeed(folder.path(), &line);
     let rest =
         "--text a.txt --tokens 30000 --batch 256 --features 64 -k 8 --held-out 0.1 --leave-out 1";

@@ -109,6 +109,31 @@ fn a_training_that_is_stopped_or_killed_goes_on_to_the_same_weights() {
 }
 
 #[test]
+fn a_dictionary_s_training_that_is_stopped_or_killed_goes_on_to_the_same_bytes() {
+    let folder = scratch();
+    let line = format!(
+        "train dictionary {} --site layers.0.resid.post --world {} --tokens 300000 --batch 64 \
+         --features 256 -k 8 --buffer 4096 --checkpoint 1 --evaluate 500",
+        made().join("net").display(),
+        made().join("w").display()
+    );
+    succeed(folder.path(), &format!("{line} -o whole"));
+    let bytes = |name: &str| {
+        std::fs::read(folder.path().join(name).join("dictionary.safetensors")).expect("reads")
+    };
+    for (name, signal, code) in [("stopped", "-INT", Some(130)), ("killed", "-KILL", None)] {
+        let state = folder.path().join(name).join("training.unfinished");
+        let child = begun(nissl(folder.path(), &format!("{line} -o {name}")), || state.exists());
+        let output = ended_by(child, signal);
+        assert_eq!(output.status.code(), code, "{name}");
+        nothing_half_valid(folder.path(), name);
+        succeed(folder.path(), &format!("{line} -o {name} --resume"));
+        assert_eq!(bytes(name), bytes("whole"), "{name}");
+        assert!(!state.exists(), "the state of the training is left over");
+    }
+}
+
+#[test]
 fn a_stopped_decomposition_leaves_nothing_half_valid() {
     let folder = scratch();
     let recording = made().join("rec");

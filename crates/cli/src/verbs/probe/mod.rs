@@ -42,7 +42,7 @@ enum Kind {
     Clamp(Box<clamp::ClampUnits>),
     /// Take features out and measure the loss, concept by concept
     Ablate(ablate::AblateOne),
-    /// Run a network with sites replaced by autoencoders or transcoders, and measure what is lost
+    /// Put autoencoders or transcoders into a network and measure what is lost
     Dictionary(Box<dictionary::Dictionary>),
     /// Show which neurons features share, and what their common and own neurons do
     Overlap(overlap::Overlap),

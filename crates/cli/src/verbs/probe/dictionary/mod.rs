@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use nissl_core::features::Features;
 use nissl_core::network::LanguageNetwork;
-use nissl_core::store::{self, MANIFEST};
+use nissl_core::store;
 use nissl_core::{Error, Result, Site};
 use nissl_networks::language::Language;
 use nissl_probe::dictionary::{
@@ -230,21 +230,20 @@ impl Dictionary {
 
 /// The folders of features in `folder`, such as those of a sweep; itself where it is one.
 fn features_in(folder: &Path) -> Vec<PathBuf> {
-    if folder.join(MANIFEST).exists() {
-        return vec![folder.to_owned()];
-    }
-    let mut found = Vec::new();
-    if let Ok(entries) = folder.read_dir() {
-        let mut inner: Vec<PathBuf> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-        inner.sort();
-        for path in inner {
-            found
-                .extend(features_in(&path).into_iter().filter(|path| path.join(MANIFEST).exists()));
-        }
-    }
+    let found = inside(folder);
     // What is no folder of features gives an error where it is opened.
     if found.is_empty() { vec![folder.to_owned()] } else { found }
+}
+
+fn inside(folder: &Path) -> Vec<PathBuf> {
+    if folder.join("dictionary.safetensors").exists() {
+        return vec![folder.to_owned()];
+    }
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let mut inner: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    inner.sort();
+    inner.iter().flat_map(|path| inside(path)).collect()
 }
 
 /// The same error with the folder it is about.
