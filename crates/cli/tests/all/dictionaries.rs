@@ -166,11 +166,8 @@ fn what_does_not_fit_is_told() {
 #[test]
 fn a_dictionary_of_another_site_is_refused_with_the_best_one() {
     let folder = scratch();
-    write(
-        folder.path(),
-        "a.txt",
-        &"The cat sat on the mat and the dog ran to the cat.\n\n".repeat(40),
-    );
+    let text = "The cat sat on the mat and the dog ran to the cat.\n\n".repeat(40);
+    write(folder.path(), "a.txt", text);
     let shape = "--layers 2 --width 16 --heads 2 --context 16 --batch 4 --steps 20 --warmup 4";
     let line =
         format!("train language --text a.txt {shape} --learning-rate 0.01 --held-out 0.1 -o net");

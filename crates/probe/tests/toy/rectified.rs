@@ -1,6 +1,8 @@
 //! Two layers of rectified neurons with biases under RMS norms, whose positions see the mean of those
 //! before: each MLP is a transcoder that is known exactly.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array1, Array2};
@@ -12,6 +14,8 @@ use nissl_core::network::{
 use nissl_core::seed::rng;
 use nissl_core::taps::Taps;
 use nissl_core::{Error, Result, Site};
+use nissl_probe::dictionary::Sites;
+use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Words: 00 to 99, then letters.
@@ -263,4 +267,56 @@ impl Tokenizer for Pairs {
     fn end(&self) -> Option<u32> {
         None
     }
+}
+
+/// The sites of the transcoder that a layer's MLP is.
+pub(crate) fn mlp(layer: usize) -> Sites {
+    let at = |part: &str| Site::new(format!("layers.{layer}.mlp.{part}"));
+    Sites { input: at("in"), output: at("out") }
+}
+
+/// Random words `[sequence][token]`.
+pub(crate) fn text(seed: u64, sequences: usize, length: usize) -> Vec<Vec<u32>> {
+    let mut rng = rng(seed, 7);
+    let mut word = || rng.random_range(0..VOCABULARY as u32);
+    (0..sequences).map(|_| (0..length).map(|_| word()).collect()).collect()
+}
+
+/// Text that the network writes itself, so that it knows what comes.
+pub(crate) fn own_text(
+    network: &Rectified,
+    seed: u64,
+    sequences: usize,
+    length: usize,
+) -> Vec<Vec<u32>> {
+    let mut rows = text(seed, sequences, 1);
+    let mut rng = rng(seed, 8);
+    for _ in 1..length {
+        let batch: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        let batch = TokenBatch::new(&batch).expect("a batch");
+        let logits = network.forward(&batch, &mut Taps::none()).expect("runs").expect("logits");
+        let positions = batch.positions();
+        let logits = values(logits);
+        for (row, logits) in rows.iter_mut().zip(logits.chunks(positions * VOCABULARY)) {
+            let last = &logits[(positions - 1) * VOCABULARY..];
+            row.push(Sampling::default().draw(last, rng.random()));
+        }
+    }
+    rows
+}
+
+/// Every site of a run with `taps`.
+pub(crate) fn seen(
+    network: &Rectified,
+    rows: &[Vec<u32>],
+    taps: Taps<'_>,
+) -> BTreeMap<String, Vec<f32>> {
+    let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+    let mut seen = BTreeMap::new();
+    let mut taps = taps.read("**".parse().expect("a glob"), |site, x| {
+        seen.insert(site.to_owned(), values(x.clone()));
+    });
+    network.forward(&TokenBatch::new(&rows).expect("a batch"), &mut taps).expect("runs");
+    drop(taps);
+    seen
 }

@@ -77,7 +77,7 @@ pub(crate) fn run(args: &TrainDictionary, context: &Context<'_>) -> Result<ExitC
     let target = args.target.as_ref().map(Site::new);
     let plan = plan(args, &training, &streaming, &network, context)?;
     let every = (1.0 / args.held_out).round().max(2.0) as usize;
-    let texts = || kept(args.texts.stream()?, every, Side::Fit);
+    let texts = || Ok(kept(args.texts.stream()?, every, Side::Fit));
     if streaming.leave_out == 0 {
         context.printer.note(
             "the first position of each text is included, whose activity is huge in many networks; \
@@ -183,12 +183,12 @@ enum Side {
     HeldOut,
 }
 
-fn kept(documents: DocumentStream, every: usize, side: Side) -> Result<DocumentStream> {
+fn kept(documents: DocumentStream, every: usize, side: Side) -> DocumentStream {
     let held = move |number: usize| number % every == every - 1;
     let chosen = documents.enumerate().filter(move |(number, document)| {
         document.is_err() || held(*number) == (side == Side::HeldOut)
     });
-    Ok(Box::new(chosen.map(|(_, document)| document)))
+    Box::new(chosen.map(|(_, document)| document))
 }
 
 /// The evaluation on documents that were not trained on, which also goes into the folder.
@@ -200,7 +200,7 @@ fn held_out(
     every: usize,
     context: &Context<'_>,
 ) -> Result<Evaluated> {
-    let documents = kept(args.texts.stream()?, every, Side::HeldOut)?;
+    let documents = kept(args.texts.stream()?, every, Side::HeldOut);
     let text = sequences(network, documents, streaming.context, args.evaluate);
     let text = text.map_err(|error| match error {
         Error::Empty { .. } => {

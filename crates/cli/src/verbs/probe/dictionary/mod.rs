@@ -28,6 +28,7 @@ use crate::verbs::texts::{Texts, sequences};
                       nissl probe dictionary <FEATURES> --model <MODEL> --text <FILE>... --ablate <FEATURE>...\n       \
                       nissl probe dictionary <FEATURES> --model <MODEL> --task <FILE>|--greater-than"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Dictionary {
     /// Autoencoders or transcoders: folders of features, or of a sweep
     #[arg(required = true)]
