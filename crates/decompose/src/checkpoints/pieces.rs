@@ -45,6 +45,13 @@ impl Pieces {
             return Err(Error::setting("threshold", "absent", "one for each feature, by JumpReLU"));
         }
         let (features, outputs) = (dictionary.features(), dictionary.output_units());
+        let above_none = |threshold: &Array1<f32>| threshold.iter().all(|&least| least <= 0.0);
+        // The same as a plain ReLU, which more layouts can say.
+        let activation = match (activation, &dictionary.threshold) {
+            (Activation::TopK { k }, _) if k >= features => Activation::Relu,
+            (Activation::JumpRelu, Some(threshold)) if above_none(threshold) => Activation::Relu,
+            (activation, _) => activation,
+        };
         let transcoder = dictionary.output_decoder.is_some();
         let or_zeros = |vector: &Option<Array1<f32>>, length| {
             vector.clone().unwrap_or_else(|| Array1::zeros(length))

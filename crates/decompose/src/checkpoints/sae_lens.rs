@@ -26,7 +26,7 @@ const ARCHITECTURES: &str =
 
 pub(super) fn read(opened: &Opened) -> Result<Checkpoint> {
     let architecture = opened.text(&["architecture"]).unwrap_or("standard");
-    let gated = opened.has("b_gate");
+    let gated = architecture == "gated";
     let features = opened.length(if gated { "b_gate" } else { "b_enc" })?;
     let outputs = opened.length("b_dec")?;
     let mut weights = Weights {
@@ -84,7 +84,7 @@ fn finish(opened: &Opened, dictionary: &mut Dictionary, features: usize) -> Resu
     if opened.has("threshold") {
         dictionary.threshold = Some(opened.vector("threshold", features)?);
     }
-    if opened.has("b_gate") {
+    if opened.text(&["architecture"]) == Some("gated") {
         dictionary.gate_bias = Some(opened.vector("b_gate", features)?);
         dictionary.log_magnitude = Some(opened.vector("r_mag", features)?);
     }

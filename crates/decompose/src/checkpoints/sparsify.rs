@@ -25,6 +25,8 @@ pub(super) fn read(opened: &Opened) -> Result<Checkpoint> {
     let k = opened.k(&["k"])?;
     let activation = match opened.text(&["activation"]).unwrap_or("topk") {
         "topk" if opened.flag(&["signed"]) == Some(true) => Activation::SignedTopK { k },
+        // All features: what is written of a plain ReLU.
+        "topk" if k == features => Activation::Relu,
         "topk" => Activation::TopK { k },
         "groupmax" => Activation::GroupMax { k },
         other => return Err(opened.wrong("activation", other, "topk or groupmax")),

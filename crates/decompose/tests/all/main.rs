@@ -1,5 +1,6 @@
 //! The methods against planted truth and closed forms, and the way from disk to disk.
 
+mod checkpoints;
 mod diff_means;
 mod harness;
 mod hierarchy;
