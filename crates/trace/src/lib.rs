@@ -1,3 +1,4 @@
 //! From a network and its features to a Graph: circuits, attribution, interactions, modules.
 
 pub mod attribution;
+pub mod frozen;
