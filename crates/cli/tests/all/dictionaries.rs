@@ -80,6 +80,21 @@ fn a_streamed_transcoder_is_evaluated_beside_its_baselines() {
 }
 
 #[test]
+fn texts_without_a_next_token_are_trained_on_and_not_evaluated() {
+    let folder = scratch();
+    write(folder.path(), "a.txt", "the cat\nthe dog\nthe the\n".repeat(80));
+    let net = made().join("net");
+    let line = format!(
+        "train dictionary {} --site embed --text a.txt --documents line --leave-out 1 --batch 64 \
+         --tokens 640 --features 8 -k 2 -o f",
+        net.display()
+    );
+    let outcome = succeed(folder.path(), &line);
+    assert!(outcome.stderr.contains("not evaluated"), "{}", outcome.stderr);
+    assert!(!folder.path().join("f/evaluation.json").exists());
+}
+
+#[test]
 fn a_sweep_is_a_row_for_each_dictionary() {
     let folder = scratch();
     let (net, world) = (made().join("net"), made().join("w"));

@@ -120,7 +120,7 @@ pub(crate) fn run(args: &TrainDictionary, context: &Context<'_>) -> Result<ExitC
     }
     forget(out)?;
     let found = if args.evaluate > 0 {
-        Some(held_out(args, &network, &features, &streaming, every, context)?)
+        held_out(args, &network, &features, &streaming, every, context)?
     } else {
         None
     };
@@ -199,7 +199,7 @@ fn held_out(
     streaming: &StreamNetwork,
     every: usize,
     context: &Context<'_>,
-) -> Result<Evaluated> {
+) -> Result<Option<Evaluated>> {
     let documents = kept(args.texts.stream()?, every, Side::HeldOut);
     let text = sequences(network, documents, streaming.context, args.evaluate);
     let text = text.map_err(|error| match error {
@@ -210,13 +210,20 @@ fn held_out(
         other => other,
     })?;
     let settings = Evaluate { first: streaming.leave_out, ..Evaluate::default() };
+    if !text.iter().any(|row| row.len() > settings.first + 1) {
+        context.printer.note(
+            "not evaluated: no token follows the positions that are left out; see --task of \
+             `nissl probe dictionary`",
+        );
+        return Ok(None);
+    }
     let sets = [vec![Replacement::of(features, network)?]];
     let mut found = evaluate(network, &sets, &text, &settings, context.progress)?;
     let found = found.remove(0);
     let bytes = serde_json::to_vec_pretty(&found)
         .map_err(|error| Error::setting("evaluation", error, "what JSON can hold"))?;
     write_bytes(&features.path().join(EVALUATION), &bytes)?;
-    Ok(found)
+    Ok(Some(found))
 }
 
 fn show(
