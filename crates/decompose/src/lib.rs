@@ -7,6 +7,7 @@ mod activity;
 pub mod checkpoints;
 pub mod diff_means;
 pub mod hierarchy;
+pub mod interaction_basis;
 pub mod kmeans;
 pub mod neurons;
 pub mod nmf;

@@ -4,3 +4,4 @@ pub mod language;
 pub mod planted;
 pub mod planted_head;
 pub mod sparse_mlp;
+pub mod two_blocks;

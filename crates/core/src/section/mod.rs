@@ -66,6 +66,11 @@ pub trait Section: Send + Sync {
         Form::General
     }
 
+    /// The input coordinate that a basis keeps apart from all others: a layer norm's variance.
+    fn isolated(&self) -> Option<usize> {
+        None
+    }
+
     /// Outputs `[sample · position, output]` of inputs `[sample · position, input]`.
     ///
     /// # Errors

@@ -88,6 +88,10 @@ impl Section for Composed {
         Extent { positions_out: last.positions_out, outputs: last.outputs, ..first }
     }
 
+    fn isolated(&self) -> Option<usize> {
+        self.parts[0].isolated()
+    }
+
     fn forward(&self, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
         let mut now = self.parts[0].forward(inputs)?;
         for part in &self.parts[1..] {

@@ -144,6 +144,10 @@ impl Section for Normalise {
         }
     }
 
+    fn isolated(&self) -> Option<usize> {
+        Some(self.gain.len())
+    }
+
     fn forward(&self, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
         let width = self.gain.len();
         fits(&self.name, "inputs", inputs, self.positions, width + 2)?;
