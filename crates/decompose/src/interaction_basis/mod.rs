@@ -18,6 +18,7 @@
 //! a chunk of their derivatives; data are streamed, once for the moments and once for each section
 //! whose form needs them.
 
+mod drawn;
 mod features;
 mod moments;
 mod pullback;

@@ -68,11 +68,11 @@ fn whitened_data_do_not_hide_the_constant() {
     let mut rows = Array2::ones((12, 4));
     for axis in 0..3 {
         for row in 0..12 {
-            rows[[row, axis]] = if row % 6 / 2 != axis {
-                0.0
+            if row % 6 / 2 == axis {
+                rows[[row, axis]] = 3f64.sqrt() * f64::from(1 - 2 * (row as i32 % 2));
             } else {
-                3f64.sqrt() * f64::from(1 - 2 * (row as i32 % 2))
-            };
+                rows[[row, axis]] = 0.0;
+            }
         }
     }
     let samples = nissl_core::section::Held { rows, positions: 1 };
