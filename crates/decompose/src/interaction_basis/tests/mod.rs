@@ -90,7 +90,7 @@ pub(super) struct Mixing {
 }
 
 impl Section for Mixing {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "x"
     }
 
