@@ -2,3 +2,4 @@
 
 pub mod attribution;
 pub mod frozen;
+pub mod transcoder_paths;
