@@ -2,4 +2,5 @@
 
 pub mod attribution;
 pub mod frozen;
+pub mod input_invariant;
 pub mod transcoder_paths;

@@ -2,6 +2,7 @@
 
 pub mod language;
 pub mod planted;
+pub mod planted_circuit;
 pub mod planted_head;
 pub mod sparse_mlp;
 pub mod two_blocks;
