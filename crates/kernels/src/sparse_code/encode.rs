@@ -4,9 +4,15 @@ use rayon::prelude::*;
 
 use super::{
     Select, SparseCode,
+    columns::Columns,
     engine::{Engine, FEATURES, PANEL},
+    rough::Bounds,
     select::{Kept, Panel, Rule},
 };
+use crate::simd::sparse;
+
+/// Numbers of samples that stay in the second cache.
+const ROWS_AT_ONCE: usize = 3 << 17;
 
 /// The code of each row of `x` `[row, unit]` over an `encoder` `[feature, unit]` with a `bias`
 /// `[feature]`.
@@ -23,7 +29,7 @@ pub fn encode(
     select: Select<'_>,
 ) -> SparseCode {
     assert!(units > 0, "samples of at least one unit");
-    encode_on(Engine::fitting(x, units), x, encoder, bias, units, select)
+    encode_on(Engine::fitting(x, units, select), x, encoder, bias, units, select)
 }
 
 /// As [`encode`], with an engine that was chosen.
@@ -43,7 +49,12 @@ pub(super) fn encode_on(
         bias.is_none_or(|bias| bias.len() == features),
         "a bias for each of {features} features"
     );
-    let rule = Rule::new(select, features, rows);
+    let rule = match select {
+        Select::TopK(k) if engine.is_rough() => {
+            Rule::Likely { k: k.min(features), bounds: Bounds::new(x, encoder, units) }
+        }
+        _ => Rule::new(select, features, rows),
+    };
     let mut kept: Vec<Kept> = (0..rows).map(|_| Kept::new(&rule)).collect();
     let mut least = vec![rule.least(); rows];
     let task = engine.task(rows);
@@ -58,8 +69,9 @@ pub(super) fn encode_on(
             Vec::new,
             |scratch, (place, (kept, least))| {
                 let range = place * task..place * task + kept.len();
-                engine.products(x, part, units, range, scratch, |products| {
-                    let rows = products.row..products.row + products.rows;
+                engine.products(x, part, units, range.clone(), scratch, |products| {
+                    let first = products.first - range.start;
+                    let rows = first..first + products.rows;
                     let (kept, least) = (&mut kept[rows.clone()], &mut least[rows]);
                     panels[products.feature / PANEL].take(&rule, products, kept, least);
                 });
@@ -68,22 +80,63 @@ pub(super) fn encode_on(
         rule.settle(&mut kept, &mut least);
     }
     rule.finish(&mut kept);
-    let mut starts = Vec::with_capacity(rows + 1);
-    starts.push(0);
-    let mut total = 0;
-    for row in &kept {
-        total += row.values.len();
-        starts.push(total);
+    if let Rule::Likely { k, .. } = rule {
+        let block = (ROWS_AT_ONCE / units).max(32);
+        kept.par_chunks_mut(block).zip(x.par_chunks(block * units)).for_each(|(kept, x)| {
+            let values = exact(kept, x, encoder, bias, units);
+            let mut rest = values.as_slice();
+            for row in kept {
+                let (own, after) = rest.split_at(row.values.len());
+                row.settle(k, own);
+                rest = after;
+            }
+        });
     }
+    joined(features, kept)
+}
+
+/// The pre-activations of candidates of some rows of `x`, row after row.
+fn exact(
+    kept: &[Kept],
+    x: &[f32],
+    encoder: &[f32],
+    bias: Option<&[f32]>,
+    units: usize,
+) -> Vec<f32> {
+    // Feature after feature: the rows stay in the second cache, and the encoder is read once, in order.
+    let candidates = joined(encoder.len() / units, kept.to_vec());
+    let columns = Columns::of(&candidates);
+    let mut found = vec![0.0; candidates.values.len()];
+    for (feature, own) in encoder.chunks(units).enumerate() {
+        let places = columns.starts[feature]..columns.starts[feature + 1];
+        if places.is_empty() {
+            continue;
+        }
+        let found = &mut found[places.clone()];
+        sparse::dots(x, &columns.rows[places], own, found);
+        if let Some(bias) = bias {
+            for value in found {
+                *value += bias[feature];
+            }
+        }
+    }
+    columns.scatter(&found)
+}
+
+/// The code that rows make.
+fn joined(features: usize, kept: Vec<Kept>) -> SparseCode {
+    let total = kept.iter().map(|row| row.values.len()).sum();
     let mut code = SparseCode {
         features,
-        starts,
+        starts: Vec::with_capacity(kept.len() + 1),
         indices: Vec::with_capacity(total),
         values: Vec::with_capacity(total),
     };
-    for row in kept.drain(..) {
+    code.starts.push(0);
+    for row in kept {
         code.indices.extend(row.indices);
         code.values.extend(row.values);
+        code.starts.push(code.values.len());
     }
     code
 }

@@ -1,7 +1,8 @@
 //! Products of all rows with some rows of an encoder, panel after panel.
 
+use super::Select;
 #[cfg(target_arch = "x86_64")]
-use super::tiles::Tiles;
+use super::tiles::{Cut, Tiles};
 use crate::gemm::{Into, MatRef, Threads, product};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::amx;
@@ -29,8 +30,8 @@ pub(super) struct Products<'a> {
     /// `[row, feature]`, rows [`Products::stride`] apart; beyond the last feature anything may stand
     pub(super) sums: &'a [f32],
     pub(super) stride: usize,
-    /// First row, counted from the task's
-    pub(super) row: usize,
+    /// First row
+    pub(super) first: usize,
     pub(super) rows: usize,
     /// First feature, counted from the first loaded
     pub(super) feature: usize,
@@ -38,22 +39,35 @@ pub(super) struct Products<'a> {
 
 impl Engine {
     /// The best there is for rows of this width.
-    pub(super) fn fitting(x: &[f32], units: usize) -> Self {
+    pub(super) fn fitting(x: &[f32], units: usize, select: Select<'_>) -> Self {
         #[cfg(target_arch = "x86_64")]
         // A short row is not worth the matrix unit.
         if units >= 64 && amx::available() {
-            return Self::Tiles(Tiles::new(x, units));
+            let cut = if matches!(select, Select::TopK(_)) { Cut::First } else { Cut::Whole };
+            return Self::Tiles(Tiles::new(x, units, cut));
         }
         Self::Plain
     }
 
+    /// Whether products are of numbers rounded to bfloat16 ones.
+    pub(super) fn is_rough(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(tiles) => tiles.cut() == Cut::First,
+        }
+    }
+
     /// All that this machine has.
     #[cfg(test)]
-    pub(super) fn all(x: &[f32], units: usize) -> Vec<Self> {
+    pub(super) fn all(x: &[f32], units: usize, select: Select<'_>) -> Vec<Self> {
         let mut engines = vec![Self::Plain];
         #[cfg(target_arch = "x86_64")]
         if amx::available() {
-            engines.push(Self::Tiles(Tiles::new(x, units)));
+            engines.push(Self::Tiles(Tiles::new(x, units, Cut::Whole)));
+            if matches!(select, Select::TopK(_)) {
+                engines.push(Self::Tiles(Tiles::new(x, units, Cut::First)));
+            }
         }
         engines
     }
@@ -104,7 +118,7 @@ impl Engine {
                 );
                 for feature in (0..features).step_by(PANEL) {
                     let sums = &scratch[feature..];
-                    take(&Products { sums, stride, row: 0, rows: rows.len(), feature });
+                    take(&Products { sums, stride, first: rows.start, rows: rows.len(), feature });
                 }
             }
             #[cfg(target_arch = "x86_64")]

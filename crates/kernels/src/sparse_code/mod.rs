@@ -6,14 +6,15 @@
 //!
 //! Pre-activations are sums in single precision; on processors with a matrix unit for bfloat16 (AMX)
 //! each number is split into two bfloat16 pieces, of which three products make one, within the same
-//! error. Gradients are summed feature by feature, each by one thread, in the order of the rows. The
+//! error; for [`Select::TopK`] only the first pieces are multiplied, and what may be among the largest
+//! within the bounds of that rounding is computed again in single precision. Gradients are summed feature by feature, each by one thread, in the order of the rows. The
 //! bytes do not depend on the number of threads.
 //!
 //! Source: Gao et al. 2024, arXiv:2406.04093, §2.2 and appendix D (TopK, sparse kernels); Bussmann et al.
 //! 2024, arXiv:2412.06410 (BatchTopK); Kingma and Ba 2015, arXiv:1412.6980 (Adam).
 //!
 //! Memory: the code itself, the samples once more, 2048 rows of the encoder, and while a code is sought at
-//! most four times its `k` numbers a row (without a `k`: the code twice). Never rows × features, but
+//! most about five times its `k` numbers a row (without a `k`: the code twice). Never rows × features, but
 //! where all of them are selected.
 
 mod adam;
@@ -21,6 +22,7 @@ mod columns;
 mod decode;
 mod encode;
 mod engine;
+mod rough;
 mod select;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
-//! Products of samples with rows of an encoder on the matrix unit.
+//! Products of samples with rows of an encoder on the matrix unit, of all pieces or of the first ones.
 
 use rayon::prelude::*;
 
-use super::engine::{FEATURES, PANEL, Products};
+use super::engine::{PANEL, Products};
 use crate::simd::{
     amx::{self, Begin, Panel, Pieces, STEP, Store, Unit},
     pieces,
@@ -25,18 +25,43 @@ pub(super) struct Tiles {
     row_pieces: Pieces,
     features: Store,
     feature_pieces: Pieces,
+    cut: Cut,
+}
+
+/// What is multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Numbers, as far as two pieces hold them
+    Whole,
+    /// The nearest bfloat16 numbers
+    First,
+}
+
+impl Cut {
+    fn pieces(self, x: &[f32]) -> Pieces {
+        if self == Self::First || x.par_chunks(1 << 16).all(pieces::are_whole) {
+            Pieces::High
+        } else {
+            Pieces::Both
+        }
+    }
 }
 
 impl Tiles {
-    pub(super) fn new(x: &[f32], units: usize) -> Self {
+    pub(super) fn new(x: &[f32], units: usize, cut: Cut) -> Self {
         let steps = units.div_ceil(STEP);
-        let row_pieces = pieces_of(x);
+        let row_pieces = cut.pieces(x);
         let panel = steps * row_pieces.tiles();
         let mut rows = Store::new((x.len() / units).div_ceil(PANEL) * panel);
         rows.par_chunks_mut(panel)
             .zip(x.par_chunks(PANEL * units))
             .for_each(|(panel, rows)| pieces::lay_left(rows, units, row_pieces, panel));
-        Self { steps, rows, row_pieces, features: Store::new(0), feature_pieces: Pieces::Both }
+        let features = Store::new(0);
+        Self { steps, rows, row_pieces, features, feature_pieces: row_pieces, cut }
+    }
+
+    pub(super) fn cut(&self) -> Cut {
+        self.cut
     }
 
     /// Rows of one task: as many as the cache holds, and as many tasks for each thread.
@@ -49,13 +74,12 @@ impl Tiles {
     }
 
     pub(super) fn load(&mut self, encoder: &[f32], units: usize) {
-        self.feature_pieces = pieces_of(encoder);
+        self.feature_pieces = self.cut.pieces(encoder);
         let pieces = self.feature_pieces;
         let panel = self.steps * pieces.tiles();
         let size = (encoder.len() / units).div_ceil(PANEL) * panel;
         if self.features.len() < size {
-            let most = FEATURES / PANEL * self.steps * Pieces::Both.tiles();
-            self.features = Store::new(if size > most / 2 { most } else { size });
+            self.features = Store::new(size);
         }
         self.features
             .par_chunks_mut(panel)
@@ -93,9 +117,9 @@ impl Tiles {
                 }
             }
             for (part, sums) in scratch.chunks(SUMS).enumerate() {
-                let row = part * PANEL;
-                let rows = PANEL.min(rows.len() - row);
-                take(&Products { sums, stride: PANEL, row, rows, feature: panel * PANEL });
+                let first = rows.start + part * PANEL;
+                let rows = PANEL.min(rows.end - first);
+                take(&Products { sums, stride: PANEL, first, rows, feature: panel * PANEL });
             }
         }
     }
@@ -107,8 +131,4 @@ impl Tiles {
             .get((first + steps.start) * tiles..(first + steps.end) * tiles)
             .unwrap_or_default()
     }
-}
-
-fn pieces_of(x: &[f32]) -> Pieces {
-    if x.par_chunks(1 << 16).all(pieces::are_whole) { Pieces::High } else { Pieces::Both }
 }
