@@ -3,4 +3,6 @@
 pub mod attribution;
 pub mod frozen;
 pub mod input_invariant;
+pub mod interaction;
+pub mod leiden;
 pub mod transcoder_paths;
