@@ -121,14 +121,14 @@ pub fn for_each(
     let longest = 2 * settings.window + 1;
     let widest = settings.strongest + settings.quantiles * settings.each;
     let at_once = (TOKENS_AT_ONCE / (longest * widest)).max(FEATURES_IN_GROUP);
-    for (part, some) in chosen.chunks(at_once).enumerate() {
-        let first = part * at_once;
+    let all: Vec<usize> = (0..chosen.len()).collect();
+    for (some, numbers) in chosen.chunks(at_once).zip(all.chunks(at_once)) {
         let mut examples: Vec<Vec<Example>> =
             some.par_iter().map(|kept| places.examples(kept, settings.window)).collect();
-        fill_activations(features, first, &mut examples, progress)?;
+        fill_activations(features, numbers, &mut examples, progress)?;
         fill_tokens(recording, &mut examples)?;
-        for (place, examples) in examples.into_iter().enumerate() {
-            each(first + place, examples)?;
+        for (&number, examples) in numbers.iter().zip(examples) {
+            each(number, examples)?;
         }
     }
     Ok(())
@@ -153,7 +153,7 @@ pub fn find(
 }
 
 /// The strongest and the drawn samples of a feature, with their quantile.
-type Chosen = Vec<(u32, Vec<Kept>)>;
+pub(crate) type Chosen = Vec<(u32, Vec<Kept>)>;
 
 fn choose(features: &Features, settings: &Examples, progress: &Progress) -> Result<Vec<Chosen>> {
     let &Examples { strongest, quantiles, each, seed, .. } = settings;
@@ -187,13 +187,13 @@ fn choose(features: &Features, settings: &Examples, progress: &Progress) -> Resu
 }
 
 /// A block's values, feature by feature.
-struct ByFeature {
+pub(crate) struct ByFeature {
     starts: Vec<usize>,
     values: Vec<(u32, f32)>,
 }
 
 impl ByFeature {
-    fn new(csr: &Csr) -> Self {
+    pub(crate) fn new(csr: &Csr) -> Self {
         let mut starts = vec![0; csr.columns + 1];
         for &feature in &csr.indices {
             starts[feature as usize + 1] += 1;
@@ -214,19 +214,19 @@ impl ByFeature {
     }
 
     /// `(row, value)` of a feature, rows ascending.
-    fn of(&self, feature: usize) -> &[(u32, f32)] {
+    pub(crate) fn of(&self, feature: usize) -> &[(u32, f32)] {
         &self.values[self.starts[feature]..self.starts[feature + 1]]
     }
 }
 
 /// Where each sample stands.
-struct Places {
+pub(crate) struct Places {
     sequences: Vec<u32>,
     positions: Vec<u32>,
 }
 
 impl Places {
-    fn of(recording: &Recording) -> Result<Self> {
+    pub(crate) fn of(recording: &Recording) -> Result<Self> {
         let table = recording.sample_columns(&["sequence", "position"])?;
         Ok(Self {
             sequences: table.u32s("sequence")?.to_vec(),
@@ -243,7 +243,7 @@ impl Places {
         sample - before..sample + 1 + after
     }
 
-    fn examples(&self, chosen: &Chosen, window: usize) -> Vec<Example> {
+    pub(crate) fn examples(&self, chosen: &Chosen, window: usize) -> Vec<Example> {
         let mut examples = Vec::new();
         for (quantile, kept) in chosen {
             for (rank, kept) in (0..).zip(kept) {
@@ -273,9 +273,9 @@ impl Example {
     }
 }
 
-fn fill_activations(
+pub(crate) fn fill_activations(
     features: &Features,
-    first: usize,
+    numbers: &[usize],
     examples: &mut [Vec<Example>],
     progress: &Progress,
 ) -> Result<()> {
@@ -285,7 +285,7 @@ fn fill_activations(
         progress.check(|| format!("{start} samples"))?;
         let columns = ByFeature::new(&csr);
         examples.par_iter_mut().enumerate().for_each(|(place, examples)| {
-            let values = columns.of(first + place);
+            let values = columns.of(numbers[place]);
             for example in examples {
                 let window = example.window();
                 let from =
@@ -310,7 +310,7 @@ pub(crate) fn token_column(recording: &Recording) -> Result<Option<&'static str>
     Ok(["token", "stimulus"].into_iter().find(|wanted| names.iter().any(|name| name == wanted)))
 }
 
-fn fill_tokens(recording: &Recording, examples: &mut [Vec<Example>]) -> Result<()> {
+pub(crate) fn fill_tokens(recording: &Recording, examples: &mut [Vec<Example>]) -> Result<()> {
     let Some(column) = token_column(recording)? else { return Ok(()) };
     let mut places: Vec<(usize, usize, usize)> = Vec::new();
     for (feature, examples) in examples.iter().enumerate() {

@@ -6,6 +6,7 @@
 
 mod all;
 pub mod composition;
+pub mod dashboard;
 pub mod describe;
 pub mod examples;
 pub mod lm_head;

@@ -1,6 +1,7 @@
 //! Studies: each rebuilds a published claim and checks its bars; and the demo, the whole way at once.
 
 pub mod compare;
+pub mod dashboard_page;
 pub mod demo;
 pub mod feature_page;
 pub mod language_world;

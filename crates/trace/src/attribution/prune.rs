@@ -145,12 +145,13 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "scores are taken as they are, not computed")]
     fn the_strongest_that_hold_the_share_stay() {
-        assert_eq!([least_kept(&[1.0, 4.0, 3.0, 2.0], 0.7)], [3.0]);
-        assert_eq!([least_kept(&[1.0, 4.0, 3.0, 2.0], 0.71)], [2.0]);
-        assert_eq!([least_kept(&[1.0, 4.0], 0.0)], [4.0]);
-        assert_eq!([least_kept(&[1.0, 4.0], 1.0)], [1.0]);
-        assert_eq!([least_kept(&[], 0.5)], [0.0]);
+        assert_eq!(least_kept(&[1.0, 4.0, 3.0, 2.0], 0.7), 3.0);
+        assert_eq!(least_kept(&[1.0, 4.0, 3.0, 2.0], 0.71), 2.0);
+        assert_eq!(least_kept(&[1.0, 4.0], 0.0), 4.0);
+        assert_eq!(least_kept(&[1.0, 4.0], 1.0), 1.0);
+        assert_eq!(least_kept(&[], 0.5), 0.0);
         assert_eq!(cumulative(&[1.0, 4.0, 3.0, 2.0]), [1.0, 0.4, 0.7, 0.9]);
         assert_eq!(cumulative(&[0.0, 0.0]), [0.0, 0.0]);
     }

@@ -1,5 +1,6 @@
 //! `nissl explain METHOD …`, one file for each group of methods.
 
+mod dashboard;
 mod describe;
 mod features;
 mod lm_head;
@@ -38,6 +39,10 @@ enum Kind {
     /// Sentences about each described feature and about other things, to detect it with
     #[command(name = "sentences")]
     WriteAll(describe::WriteAll),
+    /// A page to judge features by: texts by strength of activation, tokens, circuits
+    Dashboard(Box<dashboard::DashboardArgs>),
+    /// Count the judgements on a sheet that was filled in
+    Tally(dashboard::TallyArgs),
     /// The tokens that every neuron or feature reads and writes, from the weights alone
     LmHead(Box<lm_head::LmHeadArgs>),
 }
@@ -48,6 +53,8 @@ pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {
         Kind::LogitLens(args) => features::logit_lens(&args, context),
         Kind::DescribeAll(args) => describe::describe(&args, context),
         Kind::WriteAll(args) => describe::sentences(&args, context),
+        Kind::Dashboard(args) => dashboard::run(&args, context),
+        Kind::Tally(args) => dashboard::run_tally(&args, context),
         Kind::LmHead(args) => lm_head::run(&args, context),
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Show, context: &Context<'_>) -> Result<ExitCode> {
 }
 
 /// The folder and the numbers in `FOLDER:3,7`; a folder of that very name comes first.
-fn parse(text: &str) -> Result<(PathBuf, Vec<usize>)> {
+pub(crate) fn parse(text: &str) -> Result<(PathBuf, Vec<usize>)> {
     if Path::new(text).exists() {
         return Ok((PathBuf::from(text), Vec::new()));
     }
