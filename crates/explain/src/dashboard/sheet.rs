@@ -72,20 +72,16 @@ pub fn mix(sets: &[(&str, &Features)], settings: &Mixed) -> Result<Vec<Item>> {
 
 /// An empty sheet for these item numbers.
 pub fn sheet_text(items: impl IntoIterator<Item = usize>) -> String {
-    let mut text = "item,judgement,words\r\n".to_owned();
-    for item in items {
-        text += &format!("{item},,\r\n");
-    }
-    text
+    let rows = items.into_iter().map(|item| format!("{item},,\r\n"));
+    std::iter::once("item,judgement,words\r\n".to_owned()).chain(rows).collect()
 }
 
 /// The key of a sheet.
 pub fn key_text(items: &[Item]) -> String {
-    let mut text = "item,source,feature\r\n".to_owned();
-    for Item { item, source, feature } in items {
-        text += &format!("{item},\"{}\",{feature}\r\n", source.replace('"', "\"\""));
-    }
-    text
+    let rows = items.iter().map(|Item { item, source, feature }| {
+        format!("{item},\"{}\",{feature}\r\n", source.replace('"', "\"\""))
+    });
+    std::iter::once("item,source,feature\r\n".to_owned()).chain(rows).collect()
 }
 
 /// A judgement.
