@@ -4,6 +4,7 @@
 use nissl_core::features::Features;
 use nissl_explain::dashboard::{Dashboard, Item, Link};
 use nissl_explain::examples;
+use nissl_explain::shown::spaced;
 
 use crate::report::{
     Axis, Cell, Example, FeatureCard, FeatureCards, Histogram, Note, Report, Section, Table,
@@ -227,11 +228,10 @@ fn texts(one: &Dashboard, wanted: impl Fn(&examples::Example) -> bool) -> Vec<Ex
     found
         .map(|example| Example {
             from: "top".to_owned(),
-            tokens: example
-                .tokens
-                .iter()
+            tokens: spaced(&example.tokens)
+                .into_iter()
                 .zip(&example.activations)
-                .map(|(text, &activity)| TokenActivity { text: text.clone(), activity })
+                .map(|(text, &activity)| TokenActivity { text, activity })
                 .collect(),
         })
         .collect()

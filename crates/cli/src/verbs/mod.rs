@@ -13,6 +13,7 @@ mod show;
 mod study;
 mod sweep;
 mod texts;
+mod trace;
 mod train;
 mod world;
 
@@ -47,6 +48,8 @@ pub(crate) enum Verb {
     Show(show::Show),
     /// Test features: match with truth, steer, ablate
     Probe(probe::Probe),
+    /// Trace circuits: what leads to a feature or to the next token
+    Trace(trace::Trace),
     /// Rebuild a published claim and check its bars
     Study(study::Study),
     /// Tell what an artefact is and how it was made
@@ -84,6 +87,7 @@ pub(crate) fn run(
         Verb::Explain(args) => explain::run(args, &context),
         Verb::Show(args) => show::run(&args, &context),
         Verb::Probe(args) => probe::run(args, &context),
+        Verb::Trace(args) => trace::run(args, &context),
         Verb::Study(args) => study::run(&args, &context),
         Verb::Info(args) => artefact::info(&args, &context),
         Verb::Verify(args) => artefact::verify(&args, &context),

@@ -194,3 +194,33 @@ fn effects(
     }
     Ok(())
 }
+
+/// Tokens in a label.
+const LABELLED: usize = 3;
+
+/// A few words for each of the features `numbers`: its name, else the tokens that it promotes most;
+/// empty where neither is known.
+///
+/// # Errors
+/// A feature that is not there, or a file that cannot be read.
+pub fn labels(
+    features: &Features,
+    numbers: &[usize],
+    network: &dyn LanguageNetwork,
+    progress: &Progress,
+) -> Result<Vec<String>> {
+    let settings = Dashboards { tokens: LABELLED, ..Dashboards::default() };
+    let sources = Sources { network: Some(network), ..Sources::default() };
+    let names = names(features)?;
+    let made = make(features, numbers, &sources, &settings, progress)?;
+    let label = |one: Dashboard| {
+        let name = &names[one.feature];
+        let words: Vec<&str> = one.promotes.iter().map(|(token, _)| token.trim()).collect();
+        match name.is_empty() {
+            true if words.is_empty() => String::new(),
+            true => format!("→ {}", words.join(" ")),
+            false => name.clone(),
+        }
+    };
+    Ok(made.into_iter().map(label).collect())
+}

@@ -16,6 +16,7 @@
 mod adjacency;
 mod graph;
 mod prune;
+mod run;
 
 use ndarray::{Array2, s};
 use nissl_core::{Error, Progress, Result};
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use adjacency::{Adjacency, Node};
 pub use graph::Names;
 pub use prune::{Pruned, prune};
+pub use run::FrozenPrompt;
 
 /// Hyperparameters of attribution graphs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]

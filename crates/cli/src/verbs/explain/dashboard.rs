@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use nissl_core::features::Features;
 use nissl_core::network::{LanguageNetwork, ResidualWeights};
 use nissl_core::store::write_bytes;
-use nissl_core::{Error, Recording, Result};
+use nissl_core::{Error, Result};
 use nissl_explain::dashboard::{
     self, Dashboard, Dashboards, Item, Mixed, Sources, Tally, judged, key_text, mix, sheet_text,
     tally,
