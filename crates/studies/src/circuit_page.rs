@@ -111,8 +111,8 @@ fn label(node: &Node, names: &Names<'_>) -> String {
             name if name.is_empty() => feature.to_string(),
             name => name,
         },
-        Node::Error { .. } => String::new(),
-        Node::Token { token, .. } => (names.token)(token),
+        // The column beneath it is named by the token.
+        Node::Error { .. } | Node::Token { .. } => String::new(),
         Node::Logit { token, probability } => {
             let share = number((100.0 * f64::from(probability)).round());
             format!("{} {share} %", (names.token)(token).trim_start())

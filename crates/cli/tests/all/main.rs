@@ -1,6 +1,7 @@
 //! End-to-end tests of the `nissl` binary: one test program, so that it links once.
 
 mod artefacts;
+mod attribution;
 mod bad_networks;
 mod bad_recordings;
 mod bad_texts;

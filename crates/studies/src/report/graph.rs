@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Draw;
 use super::axis::{self, Frame, pixel};
 use super::cell::{Cell, Table, twin};
+use super::graph_layout::{BETWEEN, LEFT, Places};
 use super::html::Html;
 use super::style::GROUPS;
 use super::text::{grouped, signed};
@@ -19,20 +20,10 @@ use super::text::{grouped, signed};
 const EDGES_DRAWN: usize = 600;
 /// Edges and nodes told in tables.
 const TOLD: usize = 100;
-/// Nodes up to which each has its label beside it.
-const LABELLED: usize = 160;
 /// The most characters of a label beside a node.
-const LONGEST_LABEL: usize = 13;
+pub(super) const LONGEST_LABEL: usize = 13;
 /// The most characters of a column's name.
-const LONGEST_COLUMN: usize = 15;
-/// The widest drawing before nodes of a cell stand below each other.
-const WIDEST: f64 = 1100.0;
-/// Room for the names of rows, at the left.
-const LEFT: f64 = 76.0;
-/// From node to node in a cell: to the right with labels and without, and downward.
-const PITCH: (f64, f64, f64) = (96.0, 20.0, 17.0);
-/// From row to row, beside what the nodes need: room for edges.
-const BETWEEN: f64 = 46.0;
+pub(super) const LONGEST_COLUMN: usize = 15;
 /// Half the size of a node.
 const RADIUS: f64 = 5.0;
 
@@ -96,16 +87,6 @@ pub struct LayeredEdge {
     pub weight: f64,
 }
 
-/// Where everything stands.
-struct Places {
-    nodes: Vec<(f64, f64)>,
-    rows: Vec<f64>,
-    columns: Vec<(f64, f64)>,
-    width: f64,
-    height: f64,
-    labelled: bool,
-}
-
 impl LayeredGraph {
     /// The edges between nodes that are there, strongest first.
     fn ranked(&self) -> Vec<LayeredEdge> {
@@ -116,68 +97,6 @@ impl LayeredGraph {
         let mut edges: Vec<_> = self.edges.iter().filter(sound).copied().collect();
         edges.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
         edges
-    }
-
-    /// The nodes of each cell `(row, column)`, most important first.
-    fn cells(&self) -> BTreeMap<(usize, usize), Vec<usize>> {
-        let mut cells: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let row = node.row.min(self.rows.len().saturating_sub(1));
-            let column = node.column.min(self.columns.len().saturating_sub(1));
-            cells.entry((row, column)).or_default().push(index);
-        }
-        for nodes in cells.values_mut() {
-            nodes.sort_by(|&a, &b| self.nodes[b].weight.total_cmp(&self.nodes[a].weight));
-        }
-        cells
-    }
-
-    fn places(&self) -> Places {
-        let cells = self.cells();
-        let labelled =
-            self.nodes.len() <= LABELLED && self.nodes.iter().any(|node| !node.label.is_empty());
-        let pitch = if labelled { PITCH.0 } else { PITCH.1 };
-        let (rows, columns) = (self.rows.len().max(1), self.columns.len().max(1));
-        let room = ((WIDEST - LEFT) / columns as f64 / pitch).floor().max(1.0) as usize;
-        let mut across = vec![1; columns];
-        let mut down = vec![1; rows];
-        for (&(_, column), nodes) in &cells {
-            across[column] = across[column].max(nodes.len().min(room));
-        }
-        for (&(row, column), nodes) in &cells {
-            down[row] = down[row].max(nodes.len().div_ceil(across[column]));
-        }
-        let least = if columns > 1 { 7.0 * LONGEST_COLUMN as f64 } else { pitch };
-        let mut x = LEFT;
-        let mut starts = Vec::with_capacity(columns);
-        for &count in &across {
-            let width = (pitch * count as f64).max(least);
-            starts.push((x, width));
-            x += width;
-        }
-        let bottom = if columns > 1 { 30.0 } else { 12.0 };
-        let height: f64 =
-            down.iter().map(|&count| PITCH.2 * count as f64).sum::<f64>() + BETWEEN * rows as f64;
-        let mut y = height;
-        let mut bases = Vec::with_capacity(rows);
-        for &count in &down {
-            bases.push(y);
-            y -= PITCH.2 * count as f64 + BETWEEN;
-        }
-        let mut nodes = vec![(0.0, 0.0); self.nodes.len()];
-        for (&(row, column), members) in &cells {
-            let (start, width) = starts[column];
-            let used = members.len().min(across[column]);
-            // Without labels the nodes of a cell are centred, so that edges do not all lean.
-            let lead =
-                if labelled { 10.0 } else { (width - pitch * used as f64) / 2.0 + pitch / 2.0 };
-            for (place, &index) in members.iter().enumerate() {
-                let (line, slot) = (place / across[column], place % across[column]);
-                nodes[index] =
-                    (start + lead + pitch * slot as f64, bases[row] - PITCH.2 * line as f64);
-            }
-        }
-        Places { nodes, rows: bases, columns: starts, width: x, height: height + bottom, labelled }
     }
 
     fn edge(&self, html: &mut Html, index: usize, edge: &LayeredEdge, places: &Places, share: f64) {

@@ -21,6 +21,7 @@ mod before_after;
 mod cell;
 mod feature_card;
 mod graph;
+mod graph_layout;
 mod histogram;
 mod html;
 mod lines;
