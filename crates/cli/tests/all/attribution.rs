@@ -56,7 +56,7 @@ fn a_prompt_is_traced_completely_and_viewers_get_what_is_kept() {
     assert!(told["influence_kept"].as_f64().expect("a share") > 0.7);
 
     succeed(folder.path(), "verify g");
-    let nodes = Table::read(&folder.path().join("g/nodes.parquet")).expect("reads");
+    let nodes = Table::read(&folder.path().join("g/nodes.parquet"), None).expect("reads");
     let text = std::fs::read(folder.path().join("g.json")).expect("a file");
     let viewer: Value = serde_json::from_slice(&text).expect("JSON");
     assert_eq!(viewer["nodes"].as_array().expect("nodes").len(), nodes.rows());
@@ -88,7 +88,7 @@ fn what_cannot_be_traced_is_told() {
         (format!("--features {t}"), "he", "at least two tokens"),
         (format!("--features {t}"), long.as_str(), "at most 32, the context"),
         (format!("--features {t} {u}"), PROMPT, "one for layer 0"),
-        (String::new(), PROMPT, "give a transcoder"),
+        (String::new(), PROMPT, "a transcoder for each MLP"),
         (format!("--features {}", rec.display()), PROMPT, "holds no features"),
         (format!("--features {t} --node-threshold 2"), PROMPT, "0 to 1"),
         (format!("--features {t} --most-nodes 5"), PROMPT, "`most_nodes` is 5"),
@@ -103,9 +103,13 @@ fn what_cannot_be_traced_is_told() {
 fn dashboards_show_bands_and_hide_what_the_blind_may_not_see() {
     let (folder, net) = (scratch(), net());
     let (t, u, net) = (transcoders().join("t"), transcoders().join("u"), net.display());
-    let (t, u) = (t.display(), u.display());
+    let (t, u, rec) = (t.display(), u.display(), transcoders().join("rec"));
+    let texts = format!("--recording {}", rec.display());
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a page");
-    succeed(folder.path(), &format!("explain dashboard {t}:3,4 --model {net} -o open.html"));
+    succeed(
+        folder.path(),
+        &format!("explain dashboard {t}:3,4 --model {net} {texts} -o open.html"),
+    );
     let open = read("open.html");
     assert!(open.contains("Share of the active samples in each band"));
     assert!(open.contains("Tokens whose embedding it reads most"));
@@ -119,10 +123,15 @@ fn dashboards_show_bands_and_hide_what_the_blind_may_not_see() {
     assert!(!page.contains("class=\"tokens\"") && !page.contains("class=\"from\""));
     assert_eq!(read("sheet.csv"), "item,judgement,words\r\n3,,\r\n4,,\r\n");
     fail(folder.path(), &format!("explain dashboard {t} --blind -o x.html"), 2, &["--model"]);
-    fail(folder.path(), &format!("explain dashboard {t}:99 -o x.html"), 2, &["`feature` is 99"]);
+    fail(
+        folder.path(),
+        &format!("explain dashboard {t}:99 {texts} -o x.html"),
+        2,
+        &["`feature` is 99"],
+    );
 
     let mixed = format!("explain dashboard {t} --against {u} --count 5 --sheet s.csv --key k.csv");
-    succeed(folder.path(), &format!("{mixed} -o mixed.html"));
+    succeed(folder.path(), &format!("{mixed} {texts} -o mixed.html"));
     let (page, key) = (read("mixed.html"), read("k.csv"));
     assert!(page.contains("Item 10") && !page.contains("Item 11"));
     for source in [t.to_string(), u.to_string()] {

@@ -58,8 +58,7 @@ pub fn mix(sets: &[(&str, &Features)], settings: &Mixed) -> Result<Vec<Item>> {
             (0..density.len()).filter(|&f| density[f] > settings.least_density).collect();
         if live.len() < settings.count {
             let expected = format!("at most {}, the live features of {source}", live.len());
-            return Err(Error::setting("count", settings.count, expected)
-                .with_help("ask for fewer, or lower the density that counts as live"));
+            return Err(Error::setting("count", settings.count, expected));
         }
         live.shuffle(&mut rng);
         let drawn = live.into_iter().take(settings.count);

@@ -92,8 +92,7 @@ impl Adjacency {
         for ((target, source), &weight) in weights.indexed_iter() {
             if !weight.is_finite() {
                 let found = format!("{weight} from node {source} to node {target}");
-                return Err(Error::setting("weights", found, "finite effects")
-                    .with_help("are the weights of the network and the features finite?"));
+                return Err(Error::setting("weights", found, "finite effects of finite weights"));
             }
             if weight != 0.0 && nodes[source].depth() >= nodes[target].depth() {
                 let found = format!("an effect of node {source} on node {target}");

@@ -171,12 +171,11 @@ pub fn attribute(
     let chosen = likely(run.logits(), settings);
     let count = sources.len() + chosen.len();
     if count > settings.most_nodes {
-        return Err(Error::setting("most_nodes", settings.most_nodes, format!("{count} or more"))
-            .with_help(format!(
-                "{features} features are active on this prompt: shorten it, use a sparser \
-                 dictionary, or allow more ({} MB)",
-                4 * count * count / 1_000_000
-            )));
+        let expected = format!(
+            "{count} or more ({} MB), or a shorter prompt: {features} features are active on this one",
+            4 * count * count / 1_000_000
+        );
+        return Err(Error::setting("most_nodes", settings.most_nodes, expected));
     }
     let mut nodes = sources.to_vec();
     nodes.extend(chosen.iter().map(|&(token, probability)| Node::Logit { token, probability }));

@@ -70,7 +70,15 @@ pub(super) fn run(args: &AttributionArgs, context: &Context<'_>) -> Result<ExitC
         args.features.iter().map(|path| Features::open(path)).collect::<Result<Vec<_>>>()?;
     let by_layer = by_layer(&features)?;
     let replaced = if features.is_empty() {
-        (0..network.layers()).map(|layer| neurons(&weights, layer)).collect::<Result<Vec<_>>>()?
+        let layers = 0..network.layers();
+        let found: Result<Vec<_>> = layers.map(|layer| neurons(&weights, layer)).collect();
+        found.map_err(|_no_neurons| {
+            let expected = format!(
+                "a transcoder for each MLP of {}, which are not of relu (nissl decompose transcoder)",
+                network.id()
+            );
+            Error::setting("features", "absent", expected)
+        })?
     } else {
         by_layer.values().map(|one| replaced(one)).collect::<Result<Vec<_>>>()?
     };
