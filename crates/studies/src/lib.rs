@@ -1,8 +1,6 @@
 //! Studies: each rebuilds a published claim and checks its bars; and the demo, the whole way at once.
 
-pub mod circuit_page;
 pub mod compare;
-pub mod dashboard_page;
 pub mod demo;
 pub mod feature_page;
 pub mod language_world;

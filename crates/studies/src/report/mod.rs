@@ -19,6 +19,8 @@ mod axis;
 mod bars;
 mod before_after;
 mod cell;
+pub mod circuit_page;
+pub mod dashboard_page;
 mod feature_card;
 mod graph;
 mod graph_layout;

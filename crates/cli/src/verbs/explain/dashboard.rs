@@ -13,7 +13,7 @@ use nissl_explain::dashboard::{
 };
 use nissl_networks::language::Hub;
 use nissl_networks::weights::CheckpointWeights;
-use nissl_studies::dashboard_page::{Sight, mixed_page, page};
+use nissl_studies::report::dashboard_page::{Sight, mixed_page, page};
 
 use super::recording_of;
 use crate::Context;

@@ -13,7 +13,7 @@ use nissl_core::{Error, Result, Site};
 use nissl_explain::dashboard;
 use nissl_networks::language::Hub;
 use nissl_networks::weights::CheckpointWeights;
-use nissl_studies::circuit_page;
+use nissl_studies::report::circuit_page;
 use nissl_trace::attribution::{Attributed, Attribution, FrozenPrompt, Names, Node, attribute};
 use nissl_trace::frozen::{Freeze, FrozenRun, Reads, Replaced, Wiring, neurons};
 
