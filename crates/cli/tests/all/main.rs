@@ -5,6 +5,7 @@ mod attribution;
 mod bad_networks;
 mod bad_recordings;
 mod bad_texts;
+mod circuits;
 mod clamping;
 mod describing;
 mod dictionaries;

@@ -223,6 +223,5 @@ pub trait ResidualWeights: Send + Sync {
 
 /// The error of weights that do not say how their network computes.
 fn unknown(id: &str, what: &str) -> Error {
-    Error::setting("weights", id, format!("weights that tell {what}"))
-        .with_help("circuits need a whole checkpoint: its folder, or the network's name")
+    Error::setting("weights", id, format!("a whole checkpoint, which tells {what}"))
 }

@@ -89,8 +89,11 @@ impl<'w> FrozenRun<'w> {
     ) -> Result<Self> {
         if tokens.len() < 2 {
             let found = format!("{} tokens", tokens.len());
-            return Err(Error::setting("prompt", found, "at least two tokens")
-                .with_help("in one token no earlier position could be a cause"));
+            return Err(Error::setting(
+                "prompt",
+                found,
+                "at least two tokens, a cause and an effect",
+            ));
         }
         if network.residual_width() != wiring.width() || network.layers() != wiring.layers() {
             let shape = |layers: usize, width: usize| format!("{layers} layers of {width}");
@@ -147,12 +150,12 @@ impl<'w> FrozenRun<'w> {
                     }
                 }
                 let help = if best.0 == layer || best.1 > 1.0 {
-                    "it fits no layer: is it of this network, and of the MLP's input? Give `force` to take it all the same".to_owned()
+                    "it fits no layer: is it of this network, and of the MLP's input? It is taken all the same with `force`".to_owned()
                 } else {
                     format!("it fits layer {} best, with {:.3}", best.0, best.1)
                 };
                 let found = format!("unexplained {own:.3} of the MLP of layer {layer}");
-                return Err(Error::setting("features", found, "at most 1").with_help(help));
+                return Err(Error::setting("features", found, format!("at most 1; {help}")));
             }
             self.unexplained.insert(layer, own);
         }

@@ -283,9 +283,8 @@ pub fn neurons(weights: &dyn ResidualWeights, layer: usize) -> Result<Replaced> 
     if form.gated || form.activation != "relu" {
         let gate = if form.gated { "gated " } else { "" };
         let found = format!("{gate}{}", form.activation);
-        return Err(Error::setting("neurons", found, "MLPs of relu without a gate").with_help(
-            "neurons of other MLPs do not write in proportion to what they read; give a transcoder",
-        ));
+        let expected = "MLPs of relu without a gate, or transcoders in their place";
+        return Err(Error::setting("neurons", found, expected));
     }
     let mut dictionary = Dictionary::new(
         matrix(weights, layer, Part::Up)?,
@@ -334,18 +333,17 @@ fn check(weights: &dyn ResidualWeights, one: &Replaced) -> Result<()> {
             return Err(Error::setting(
                 "features",
                 name,
-                "a dictionary that reads its input as it is",
-            )
-            .with_help("fold the norm of its input into its encoder, or train without one"));
+                "a dictionary that reads its input as it is, any norm folded into its encoder",
+            ));
         }
         _ => {
-            return Err(Error::setting("features", name, "a transcoder")
-                .with_help("only trained sparse dictionaries say what each feature reads"));
+            let expected = "a transcoder: other features do not say what each of them reads";
+            return Err(Error::setting("features", name, expected));
         }
     }
     if dictionary.output_decoder.is_none() {
-        return Err(Error::setting("features", name, "a transcoder, from `mlp.in` to `mlp.out`")
-            .with_help("an autoencoder of one site cannot be traced through the MLP before it"));
+        let expected = "a transcoder, from `mlp.in` to `mlp.out`, not an autoencoder of one site";
+        return Err(Error::setting("features", name, expected));
     }
     for (found, side) in [(dictionary.units(), "read"), (dictionary.output_units(), "written")] {
         if found != width {

@@ -1,6 +1,9 @@
 //! `nissl trace METHOD …`, one file for each method.
 
 mod attribution;
+mod circuit;
+mod connections;
+mod transcoder_paths;
 
 use std::process::ExitCode;
 
@@ -24,12 +27,18 @@ pub(crate) struct Trace {
 /// The ways to trace.
 #[derive(Debug, clap::Subcommand)]
 enum Kind {
+    /// The strongest paths by which tokens, heads and features lead to a feature or a logit
+    TranscoderPaths(Box<transcoder_paths::TranscoderPathsArgs>),
     /// What active features, tokens and errors do to each other and to the next token
     Attribution(Box<attribution::AttributionArgs>),
+    /// What drives a feature and what it drives on every input, from the weights
+    Connections(Box<connections::ConnectionsArgs>),
 }
 
 pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
     match args.kind {
+        Kind::TranscoderPaths(args) => transcoder_paths::run(&args, context),
         Kind::Attribution(args) => attribution::run(&args, context),
+        Kind::Connections(args) => connections::run(&args, context),
     }
 }
