@@ -59,6 +59,7 @@ pub(crate) struct TranscoderPathsArgs {
 
 pub(super) fn run(args: &TranscoderPathsArgs, context: &Context<'_>) -> Result<ExitCode> {
     args.settings.validate()?;
+    args.start.as_deref().map(feature).transpose()?;
     let infix = args.infix.as_deref().map(pattern).transpose()?;
     let suffix = args.suffix.as_deref().map(pattern).transpose()?;
     let opened = args.circuit.open(context)?;
