@@ -1,5 +1,6 @@
 //! Circuits of real checkpoints of every family, held to what their own forward pass gives.
 
+mod attribution;
 mod frozen;
 mod planted;
 
