@@ -80,10 +80,8 @@ pub(super) fn run(args: &DashboardArgs, context: &Context<'_>) -> Result<ExitCod
         Some(model) => Some(weights_of(model, context)?),
         None => None,
     };
-    let recording = match args.blind {
-        true => None,
-        false => Some(recording_of(&features, args.recording.as_ref())?),
-    };
+    let recording =
+        if args.blind { None } else { Some(recording_of(&features, args.recording.as_ref())?) };
     let others =
         args.circuit.iter().map(|path| Features::open(path)).collect::<Result<Vec<_>>>()?;
     let sources = Sources {
@@ -173,15 +171,12 @@ pub(super) fn run_tally(args: &TallyArgs, context: &Context<'_>) -> Result<ExitC
     let read =
         |path: &Path| std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error));
     let found = judged(&read(&args.sheet)?, &args.sheet)?;
-    let tallies: Vec<Tally> = match &args.key {
-        Some(key) => tally(&found, &read(key)?, key)?,
-        None => {
-            let all: Vec<Item> = found
-                .keys()
-                .map(|&item| Item { item, source: "all".to_owned(), feature: item })
-                .collect();
-            tally(&found, &key_text(&all), &args.sheet)?
-        }
+    let tallies: Vec<Tally> = if let Some(key) = &args.key {
+        tally(&found, &read(key)?, key)?
+    } else {
+        let one = |&item: &usize| Item { item, source: "all".to_owned(), feature: item };
+        let all: Vec<Item> = found.keys().map(one).collect();
+        tally(&found, &key_text(&all), &args.sheet)?
     };
     if context.printer.is_json() {
         context.printer.json(&tallies)?;

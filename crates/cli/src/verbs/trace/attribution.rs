@@ -80,7 +80,7 @@ pub(super) fn run(args: &AttributionArgs, context: &Context<'_>) -> Result<ExitC
             Error::setting("features", "absent", expected)
         })?
     } else {
-        by_layer.values().map(|one| replaced(one)).collect::<Result<Vec<_>>>()?
+        by_layer.values().copied().map(replaced).collect::<Result<Vec<_>>>()?
     };
     let wiring = Wiring::new(&weights, replaced)?;
     let tokenizer = network.tokenizer()?;
@@ -273,7 +273,7 @@ fn sites(features: &Features) -> Result<(Site, usize)> {
     .with_help(help))
 }
 
-fn replaced(features: &&Features) -> Result<Replaced> {
+fn replaced(features: &Features) -> Result<Replaced> {
     let (from, layer) = sites(features)?;
     let reads = if from.part() == "mlp.in" { Reads::Normed } else { Reads::Stream };
     Ok(Replaced { layer, dictionary: Arc::new(features.dictionary().clone()), reads })
