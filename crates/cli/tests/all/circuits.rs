@@ -100,8 +100,8 @@ fn what_cannot_be_traced_is_told() {
     fail(folder, "trace connections net --of layers.2.mlp:1", 2, &["a layer with a dictionary"]);
     // A GELU network without transcoders: its MLPs are whole steps.
     let gpt2 = fixture("gpt2").display().to_string();
-    let mut command = nissl(folder, &format!("trace transcoder-paths {gpt2} --at 99 --logit"));
-    command.args(["a", "--prompt", "the cat and the dog"]);
+    let mut command = nissl(folder, &format!("trace transcoder-paths {gpt2} --at 99"));
+    command.args(["--logit", "a", "--prompt", "the cat and the dog"]);
     let outcome = finished(command);
     assert_ne!(outcome.code, 0);
     assert!(

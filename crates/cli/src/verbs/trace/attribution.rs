@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use nissl_core::features::Features;
-use nissl_core::network::{LanguageNetwork, Network};
+use nissl_core::network::{LanguageNetwork, Network, ResidualWeights};
 use nissl_core::progress::significant;
 use nissl_core::store::Provenance;
-use nissl_core::{Error, Result, Site};
+use nissl_core::{Error, Result};
 use nissl_explain::dashboard;
 use nissl_networks::language::Hub;
 use nissl_networks::weights::CheckpointWeights;
 use nissl_studies::report::circuit_page;
 use nissl_trace::attribution::{Attributed, Attribution, FrozenPrompt, Names, Node, attribute};
-use nissl_trace::frozen::{Freeze, FrozenRun, Reads, Replaced, Wiring, neurons};
+use nissl_trace::frozen::{Freeze, FrozenRun, Wiring, neurons};
 
+use super::circuit::{replaced, sites};
 use crate::Context;
 
 /// `nissl trace attribution`
@@ -80,7 +80,8 @@ pub(super) fn run(args: &AttributionArgs, context: &Context<'_>) -> Result<ExitC
             Error::setting("features", "absent", expected)
         })?
     } else {
-        by_layer.values().copied().map(replaced).collect::<Result<Vec<_>>>()?
+        let form = weights.stream_form()?;
+        by_layer.values().copied().map(|one| replaced(one, &form)).collect::<Result<Vec<_>>>()?
     };
     let wiring = Wiring::new(&weights, replaced)?;
     let tokenizer = network.tokenizer()?;
@@ -241,42 +242,6 @@ fn by_layer(features: &[Features]) -> Result<BTreeMap<usize, &Features>> {
         }
     }
     Ok(found)
-}
-
-/// What a transcoder reads, and its layer.
-fn sites(features: &Features) -> Result<(Site, usize)> {
-    let one = |table: &nissl_core::Table| -> Result<Option<Site>> {
-        let sites = table.texts("site")?;
-        let same = sites.iter().all(|site| *site == sites[0]);
-        Ok(sites.first().filter(|_| same).map(|site| Site::new(site.as_str())))
-    };
-    let (from, to) = (one(features.unit_table())?, one(features.output_unit_table())?);
-    if let (Some(from), Some(to)) = (&from, &to)
-        && to.part() == "mlp.out"
-        && from.layer() == to.layer()
-        && matches!(from.part(), "mlp.in" | "resid.mid" | "resid.pre")
-        && let Some(layer) = to.layer()
-    {
-        return Ok((from.clone(), layer));
-    }
-    let name = |site: &Option<Site>| {
-        site.as_ref().map_or_else(|| "several sites".to_owned(), |site| site.name().to_owned())
-    };
-    let found = format!("features from {} to {}", name(&from), name(&to));
-    let help = "nissl decompose transcoder RECORDING --target layers.L.mlp.out -o FEATURES";
-    Err(Error::file(
-        features.path(),
-        "site",
-        found,
-        "a transcoder from mlp.in to mlp.out of a layer",
-    )
-    .with_help(help))
-}
-
-fn replaced(features: &Features) -> Result<Replaced> {
-    let (from, layer) = sites(features)?;
-    let reads = if from.part() == "mlp.in" { Reads::Normed } else { Reads::Stream };
-    Ok(Replaced { layer, dictionary: Arc::new(features.dictionary().clone()), reads })
 }
 
 /// What the kept features are called.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nissl_core::features::Features;
-use nissl_core::network::LanguageNetwork;
+use nissl_core::network::{LanguageNetwork, ResidualWeights, StreamForm};
 use nissl_core::store::Provenance;
 use nissl_core::{Error, Result, Site};
 use nissl_networks::language::{Hub, Language};
@@ -47,7 +47,8 @@ impl Opened {
     /// What stands for each MLP: the given transcoders, or without any the neurons where they can.
     pub(super) fn replaced(&self, context: &Context<'_>) -> Result<Vec<Replaced>> {
         if !self.features.is_empty() {
-            return self.features.iter().map(replaced).collect();
+            let form = self.weights.stream_form()?;
+            return self.features.iter().map(|one| replaced(one, &form)).collect();
         }
         let layers = 0..self.network.layers();
         match layers.map(|layer| neurons(&self.weights, layer)).collect::<Result<Vec<_>>>() {
@@ -71,7 +72,27 @@ impl Opened {
     }
 }
 
-fn replaced(features: &Features) -> Result<Replaced> {
+/// A transcoder in the place of the MLP that it writes to.
+///
+/// # Errors
+/// Features of other sites than those around an MLP of the network.
+pub(super) fn replaced(features: &Features, form: &StreamForm) -> Result<Replaced> {
+    let (from, layer) = sites(features)?;
+    let reads = match from.part() {
+        "mlp.in" => Reads::Normed,
+        // Where the halves stand side by side, the MLP reads what the attention does.
+        "resid.pre" if form.parallel => Reads::Stream,
+        "resid.mid" if !form.parallel => Reads::Stream,
+        _ => return Err(elsewhere(features, format!("features that read {from}"))),
+    };
+    Ok(Replaced { layer, dictionary: Arc::new(features.dictionary().clone()), reads })
+}
+
+/// What a transcoder reads, and its layer.
+///
+/// # Errors
+/// Features that are no transcoder of an MLP.
+pub(super) fn sites(features: &Features) -> Result<(Site, usize)> {
     let one = |table: &nissl_core::Table| -> Result<Option<Site>> {
         let sites = table.texts("site")?;
         let same = sites.iter().all(|site| *site == sites[0]);
@@ -83,24 +104,16 @@ fn replaced(features: &Features) -> Result<Replaced> {
         && from.layer() == to.layer()
         && let Some(layer) = to.layer()
     {
-        let reads = match from.part() {
-            "mlp.in" => Some(Reads::Normed),
-            "resid.mid" | "resid.pre" => Some(Reads::Stream),
-            _ => None,
-        };
-        if let Some(reads) = reads {
-            return Ok(Replaced {
-                layer,
-                dictionary: Arc::new(features.dictionary().clone()),
-                reads,
-            });
-        }
+        return Ok((from.clone(), layer));
     }
     let name = |site: &Option<Site>| {
         site.as_ref().map_or_else(|| "several sites".to_owned(), |site| site.name().to_owned())
     };
-    let found = format!("features from {} to {}", name(&from), name(&to));
+    Err(elsewhere(features, format!("features from {} to {}", name(&from), name(&to))))
+}
+
+fn elsewhere(features: &Features, found: String) -> Error {
     let expected = "a transcoder from mlp.in to mlp.out of a layer";
     let help = "nissl decompose transcoder RECORDING --target layers.L.mlp.out -o FEATURES";
-    Err(Error::file(features.path(), "site", found, expected).with_help(help))
+    Error::file(features.path(), "site", found, expected).with_help(help)
 }
