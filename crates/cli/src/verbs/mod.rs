@@ -4,6 +4,7 @@ mod artefact;
 mod chat;
 mod decompose;
 mod demo;
+mod dictionary;
 mod explain;
 mod matrix;
 mod probe;
@@ -42,6 +43,8 @@ pub(crate) enum Verb {
     Export(matrix::Export),
     /// Find features in a recording
     Decompose(decompose::Decompose),
+    /// Sparse autoencoders and transcoders of other tools: read, keep and write them
+    Dictionary(dictionary::Dictionary),
     /// Say in words what features are
     Explain(explain::Explain),
     /// Show features: the list, one of them, or the tree of a hierarchy
@@ -84,6 +87,7 @@ pub(crate) fn run(
         Verb::Import(args) => matrix::import(&args, &context),
         Verb::Export(args) => matrix::export(&args, &context),
         Verb::Decompose(args) => decompose::run(args, &context),
+        Verb::Dictionary(args) => dictionary::run(&args, &context),
         Verb::Explain(args) => explain::run(args, &context),
         Verb::Show(args) => show::run(&args, &context),
         Verb::Probe(args) => probe::run(args, &context),
