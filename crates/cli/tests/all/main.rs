@@ -6,6 +6,7 @@ mod bad_networks;
 mod bad_recordings;
 mod bad_texts;
 mod circuits;
+mod checkpoints;
 mod clamping;
 mod describing;
 mod dictionaries;

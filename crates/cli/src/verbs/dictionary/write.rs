@@ -16,7 +16,7 @@ use crate::Context;
 struct Output {
     /// The layout to write
     #[arg(long = "as", value_enum, value_name = "LAYOUT")]
-    maker: Maker,
+    layout: Maker,
     /// The folder to write it into; of layouts of one file also that file
     #[arg(short, long, value_name = "PATH")]
     out: PathBuf,
@@ -61,18 +61,18 @@ fn written(
     output: &Output,
     context: &Context<'_>,
 ) -> Result<ExitCode> {
-    let Output { maker, out } = output;
-    save(checkpoint, *maker, out, context.global.existing())?;
+    let Output { layout, out } = output;
+    save(checkpoint, *layout, out, context.global.existing())?;
     let dictionary = &checkpoint.dictionary;
     if context.printer.is_json() {
         context.printer.json(&json!({
-            "path": out, "from": from, "layout": maker, "role": checkpoint.role(),
+            "path": out, "from": from, "layout": layout, "role": checkpoint.role(),
             "features": dictionary.features(), "units": dictionary.units(),
             "output_units": dictionary.output_units(),
         }))?;
     }
     context.printer.note(&format!(
-        "{}: {} of {} features over {} units, as {maker} writes it",
+        "{}: {} of {} features over {} units, as {layout} writes it",
         out.display(),
         role(checkpoint),
         dictionary.features(),
