@@ -18,7 +18,13 @@ pub enum Error {
     /// A hyperparameter or flag is outside its range.
     #[error("`{field}` is {found}, expected {expected}")]
     #[diagnostic(code(nissl::E0100))]
-    Setting { field: String, found: String, expected: String },
+    Setting {
+        field: String,
+        found: String,
+        expected: String,
+        #[help]
+        help: Option<String>,
+    },
 
     /// A file holds something else than it should.
     #[error("{path}: `{field}` is {found}, expected {expected}")]
@@ -167,7 +173,12 @@ impl Error {
         found: impl ToString,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Setting { field: field.into(), found: found.to_string(), expected: expected.into() }
+        Self::Setting {
+            field: field.into(),
+            found: found.to_string(),
+            expected: expected.into(),
+            help: None,
+        }
     }
 
     /// A file whose `field` is not what it should be.
@@ -190,7 +201,8 @@ impl Error {
     #[must_use]
     pub fn with_help(mut self, text: impl Into<String>) -> Self {
         match &mut self {
-            Self::File { help, .. }
+            Self::Setting { help, .. }
+            | Self::File { help, .. }
             | Self::NotAnArtefact { help, .. }
             | Self::Io { help, .. }
             | Self::NoSuchSite { help, .. }

@@ -1,12 +1,13 @@
 //! Dictionaries in the place of MLPs that are known transcoders (part A of the specification's study).
 
-mod toy;
+#[path = "toy/rectified.rs"]
+mod rectified;
 
 use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use nissl_core::features::{Dictionary, Encoding};
-use nissl_core::network::TokenBatch;
+use nissl_core::network::{LanguageNetwork, Sampling, TokenBatch};
 use nissl_core::seed::rng;
 use nissl_core::taps::{Change, Edit, Positions, Selection, Taps};
 use nissl_core::{Error, Progress, Site};
@@ -14,8 +15,9 @@ use nissl_probe::dictionary::{
     Baseline, ErrorTerm, Evaluate, FeatureChange, FeatureEdit, Kept, Replacement, Sites, compare,
     effect, evaluate, freeze,
 };
+use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
-use toy::rectified::{NEURONS, Rectified, VOCABULARY, WIDTH, mlp, own_text, seen, text};
+use rectified::{NEURONS, Rectified, VOCABULARY, WIDTH, mlp, seen, text, values};
 
 /// A dictionary that is nearly the layer's MLP.
 fn near(network: &Rectified, layer: usize, noise: f32) -> Dictionary {
@@ -297,4 +299,22 @@ fn what_does_not_fit_is_an_error() {
     assert!(matches!(error, Err(Error::Empty { .. })));
     let error = evaluate(&network, &[], &short, &Evaluate::default(), &Progress::silent());
     assert!(error.is_err());
+}
+
+/// Text that the network writes itself, so that it knows what comes.
+fn own_text(network: &Rectified, seed: u64, sequences: usize, length: usize) -> Vec<Vec<u32>> {
+    let mut rows = text(seed, sequences, 1);
+    let mut rng = rng(seed, 8);
+    for _ in 1..length {
+        let batch: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        let batch = TokenBatch::new(&batch).expect("a batch");
+        let logits = network.forward(&batch, &mut Taps::none()).expect("runs").expect("logits");
+        let positions = batch.positions();
+        let logits = values(logits);
+        for (row, logits) in rows.iter_mut().zip(logits.chunks(positions * VOCABULARY)) {
+            let last = &logits[(positions - 1) * VOCABULARY..];
+            row.push(Sampling::default().draw(last, rng.random()));
+        }
+    }
+    rows
 }

@@ -1,6 +1,7 @@
 //! What dictionaries are compared with, how their sites are told, and tasks against what is kept.
 
-mod toy;
+#[path = "toy/rectified.rs"]
+mod rectified;
 
 use ndarray::{Array2, Axis};
 use nissl_core::features::{Dictionary, Encoding};
@@ -10,7 +11,7 @@ use nissl_probe::dictionary::{
     At, Baseline, Evaluate, Replacement, Rest, Sites, Task, Units, compare, evaluate, fits,
     greater_than, require_fit, task,
 };
-use toy::rectified::{NEURONS, Pairs, Rectified, WIDTH, mlp, seen, text};
+use rectified::{NEURONS, Pairs, Rectified, WIDTH, mlp, seen, text};
 
 #[test]
 fn baselines_have_as_many_parts_and_explain_less() {

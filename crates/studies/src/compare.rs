@@ -19,7 +19,7 @@ pub struct Compared {
     pub matches: Matches,
 }
 
-/// Decomposes `recording` by each method into a folder of its own under `folder`, and matches the
+/// Decomposes each recording by its method into a folder of the method's under `folder`, and matches the
 /// features with the truth: chosen on the samples that were fitted, scored on those held out.
 /// A feature tells a concept by the cosine between the activity and its direction, the same rule
 /// for every method and that of the SNMF paper.
@@ -27,8 +27,7 @@ pub struct Compared {
 /// # Errors
 /// What keeps a method from being fitted or matched.
 pub fn compare(
-    recording: &Recording,
-    methods: &[Method],
+    methods: &[(Method, &Recording)],
     folder: &Path,
     seed: u64,
     progress: &Progress,
@@ -38,7 +37,7 @@ pub fn compare(
         TruthMatch { held_out: Some(HELD_OUT), by: Told::Cosine, seed, ..TruthMatch::default() };
     methods
         .iter()
-        .map(|method| {
+        .map(|(method, recording)| {
             let out = folder.join(method.method().name());
             let mut features =
                 nissl_decompose::decompose(method, recording, &out, &options, progress)?;

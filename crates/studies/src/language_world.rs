@@ -5,7 +5,7 @@
 use nissl_core::Result;
 
 use crate::compare::{Compared, compare, concept_table, score_bars};
-use crate::demo::{Stage, methods, record_world};
+use crate::demo::{Stage, record_world};
 use crate::report::{Bar, Bars, Bound, Note, Section};
 use crate::study::{Findings, Setting, Study};
 
@@ -24,9 +24,10 @@ pub const LANGUAGE_WORLD: Study = Study {
 
 fn run(setting: &Setting<'_>) -> Result<Findings> {
     let stage = Stage::default();
-    let (_, recording) = record_world(setting.folder, &stage, setting.seed, setting.progress)?;
+    let recorded = record_world(setting.folder, &stage, setting.seed, setting.progress)?;
     let features = setting.folder.join("features");
-    let compared = compare(&recording, &methods(), &features, setting.seed, setting.progress)?;
+    let methods = recorded.methods(&stage);
+    let compared = compare(&methods, &features, setting.seed, setting.progress)?;
     let bars = bars(&compared);
     let section = Section::new("Methods and concepts")
         .with(score_bars(&compared, "snmf"))

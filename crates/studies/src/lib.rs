@@ -10,3 +10,4 @@ mod modular_addition;
 pub mod report;
 pub mod snmf;
 pub mod study;
+pub mod transcoders;

@@ -145,7 +145,12 @@ impl Study {
 
 /// All studies.
 pub fn all() -> Vec<&'static Study> {
-    vec![&crate::snmf::SNMF, &crate::lm_head::LM_HEAD, &crate::language_world::LANGUAGE_WORLD]
+    vec![
+        &crate::snmf::SNMF,
+        &crate::lm_head::LM_HEAD,
+        &crate::transcoders::TRANSCODERS,
+        &crate::language_world::LANGUAGE_WORLD,
+    ]
 }
 
 /// The study called `name`.

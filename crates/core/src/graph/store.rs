@@ -239,7 +239,7 @@ pub(crate) fn fits(path: &Path, found: usize, expected: usize) -> Result<()> {
 /// The same complaint, with the file it is about.
 pub(crate) fn of_file(path: &Path, error: Error) -> Error {
     match error {
-        Error::Setting { field, found, expected } => Error::file(path, field, found, expected),
+        Error::Setting { field, found, expected, .. } => Error::file(path, field, found, expected),
         Error::Empty { expected, .. } => Error::file(path, "rows", 0, expected),
         other => other,
     }

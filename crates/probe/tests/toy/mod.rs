@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod gated;
-pub(crate) mod rectified;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nissl_core::network::{

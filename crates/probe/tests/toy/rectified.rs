@@ -282,29 +282,6 @@ pub(crate) fn text(seed: u64, sequences: usize, length: usize) -> Vec<Vec<u32>> 
     (0..sequences).map(|_| (0..length).map(|_| word()).collect()).collect()
 }
 
-/// Text that the network writes itself, so that it knows what comes.
-pub(crate) fn own_text(
-    network: &Rectified,
-    seed: u64,
-    sequences: usize,
-    length: usize,
-) -> Vec<Vec<u32>> {
-    let mut rows = text(seed, sequences, 1);
-    let mut rng = rng(seed, 8);
-    for _ in 1..length {
-        let batch: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-        let batch = TokenBatch::new(&batch).expect("a batch");
-        let logits = network.forward(&batch, &mut Taps::none()).expect("runs").expect("logits");
-        let positions = batch.positions();
-        let logits = values(logits);
-        for (row, logits) in rows.iter_mut().zip(logits.chunks(positions * VOCABULARY)) {
-            let last = &logits[(positions - 1) * VOCABULARY..];
-            row.push(Sampling::default().draw(last, rng.random()));
-        }
-    }
-    rows
-}
-
 /// Every site of a run with `taps`.
 pub(crate) fn seen(
     network: &Rectified,

@@ -15,7 +15,8 @@ use nissl_core::network::{LanguageNetwork, Network};
 use nissl_core::store::{Existing, Provenance, write_bytes};
 use nissl_core::{Error, Progress, Recording, Result, device};
 use nissl_decompose::snmf::{Initial, Sparsity};
-use nissl_decompose::{Kmeans, Method, Neurons, Options, Pca, Snmf};
+use nissl_decompose::sparse_training::Training;
+use nissl_decompose::{Kmeans, Method, Neurons, Options, Pca, Sae, Snmf, Transcoder};
 use nissl_explain::{Explain, Explained};
 use nissl_networks::language::Language;
 use nissl_record::{Documents, RecordNetwork};
@@ -31,11 +32,38 @@ pub struct Stage {
     pub tokens: usize,
     /// The site that is decomposed.
     pub site: String,
+    /// What the MLP of that site reads and writes, for a transcoder.
+    pub around: [String; 2],
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { tokens: 16_000, site: "layers.1.mlp.act".to_owned() }
+        Self {
+            tokens: 16_000,
+            site: "layers.1.mlp.act".to_owned(),
+            around: ["layers.1.mlp.in", "layers.1.mlp.out"].map(str::to_owned),
+        }
+    }
+}
+
+/// The embedded model with what it did over fresh stories.
+pub struct Recorded {
+    /// The model.
+    pub network: Language,
+    /// Its activity at the site.
+    pub recording: Recording,
+    /// Its activity around the MLP.
+    pub around: Recording,
+}
+
+impl Recorded {
+    /// Each method with the recording that it is given.
+    pub fn methods(&self, stage: &Stage) -> Vec<(Method, &Recording)> {
+        let of = |method: Method| {
+            let around = matches!(method, Method::Transcoder(_));
+            (method, if around { &self.around } else { &self.recording })
+        };
+        methods(stage).into_iter().map(of).collect()
     }
 }
 
@@ -74,13 +102,27 @@ pub struct MethodSummary {
 }
 
 /// The methods that the demo compares: all get the same number of features, but for the neurons.
-pub fn methods() -> Vec<Method> {
+fn methods(stage: &Stage) -> Vec<Method> {
+    let [input, target] = stage.around.clone().map(Some);
     vec![
         Method::Neurons(Neurons::default()),
         Method::Pca(Pca { k: FEATURES, ..Pca::default() }),
         Method::Kmeans(Kmeans { k: FEATURES, rounds: 30, restarts: 1, ..Kmeans::default() }),
+        Method::Sae(Sae { training: training() }),
+        Method::Transcoder(Transcoder { target, input, skip: false, training: training() }),
         Method::Snmf(snmf()),
     ]
+}
+
+/// How the sparse autoencoder and the transcoder are trained.
+fn training() -> Training {
+    Training {
+        features: Some(FEATURES),
+        k: 16,
+        tokens: Some(800_000),
+        dead_after: 50_000,
+        ..Training::default()
+    }
 }
 
 /// Features of each method.
@@ -101,7 +143,8 @@ fn snmf() -> Snmf {
 /// Stories with this seed and above are never trained on.
 const FRESH: u64 = 1_000_000;
 
-/// Unpacks the embedded model under `folder`, tells fresh stories and records the model over them.
+/// Unpacks the embedded model under `folder`, tells fresh stories and records the model over them, at
+/// the site and around its MLP.
 ///
 /// # Errors
 /// A failed file operation, or an interruption.
@@ -110,7 +153,7 @@ pub fn record_world(
     stage: &Stage,
     seed: u64,
     progress: &Progress,
-) -> Result<(Language, Recording)> {
+) -> Result<Recorded> {
     let model = model::unpack(&folder.join("model"))?;
     let network = Language::load(&model, "the embedded model", &device::parse("cpu")?)?;
     let world =
@@ -118,18 +161,23 @@ pub fn record_world(
     let stories = folder.join("world");
     let provenance = Provenance::here(&world, world.seed, "cpu");
     world.write(&stories, provenance, Existing::Refuse, progress)?;
-    let settings = RecordNetwork { sites: vec![stage.site.parse()?], ..RecordNetwork::default() };
-    let provenance =
-        Provenance::here(&settings, seed, "cpu").with_input(&model)?.with_input(&stories)?;
-    let recording = nissl_record::record(
-        &network,
-        nissl_record::world::stories(&stories)?,
-        &settings,
-        (&folder.join("recording"), Existing::Refuse),
-        provenance,
-        progress,
-    )?;
-    Ok((network, recording))
+    let record = |sites: &[&String], name: &str| {
+        let sites = sites.iter().map(|site| site.parse()).collect::<Result<_>>()?;
+        let settings = RecordNetwork { sites, ..RecordNetwork::default() };
+        let provenance =
+            Provenance::here(&settings, seed, "cpu").with_input(&model)?.with_input(&stories)?;
+        nissl_record::record(
+            &network,
+            nissl_record::world::stories(&stories)?,
+            &settings,
+            (&folder.join(name), Existing::Refuse),
+            provenance,
+            progress,
+        )
+    };
+    let recording = record(&[&stage.site], "recording")?;
+    let around = record(&[&stage.around[0], &stage.around[1]], "around-mlp")?;
+    Ok(Recorded { network, recording, around })
 }
 
 /// The demo on the embedded model.
@@ -139,15 +187,17 @@ pub fn record_world(
 pub fn embedded(out: &Path, seed: u64, progress: &Progress) -> Result<Summary> {
     let begun = Instant::now();
     let stage = Stage::default();
-    let (network, recording) = record_world(out, &stage, seed, progress)?;
-    let compared = compare(&recording, &methods(), &out.join("features"), seed, progress)?;
+    let recorded = record_world(out, &stage, seed, progress)?;
+    let methods = recorded.methods(&stage);
+    let compared = compare(&methods, &out.join("features"), seed, progress)?;
+    let Recorded { network, recording, .. } = &recorded;
     let chosen = compared
         .iter()
         .find(|one| one.method == "snmf")
         .ok_or_else(|| Error::setting("methods", "without snmf", "snmf among them"))?;
-    let explained = explain(&chosen.features, &recording, &network, progress)?;
-    let steered = steering::steer_five(&network, chosen, &recording, &explained, seed, progress)?;
-    let cards = cards::cards(chosen, &recording, &network, &explained, progress)?;
+    let explained = explain(&chosen.features, recording, network, progress)?;
+    let steered = steering::steer_five(network, chosen, recording, &explained, seed, progress)?;
+    let cards = cards::cards(chosen, recording, network, &explained, progress)?;
     let summary = Summary {
         methods: compared.iter().map(summary_of).collect(),
         site: stage.site.clone(),
@@ -155,7 +205,7 @@ pub fn embedded(out: &Path, seed: u64, progress: &Progress) -> Result<Summary> {
         report: out.join("report.html").display().to_string(),
         seconds: begun.elapsed().as_secs_f64(),
     };
-    page::with_truth(&compared, cards, steered, &recording, &summary, seed)?
+    page::with_truth(&compared, cards, steered, recording, &summary, seed)?
         .write(&out.join("report.html"))?;
     finish(out, &summary)?;
     Ok(summary)

@@ -82,8 +82,9 @@ fn done(compared: &[Compared], recording: &Recording, summary: &Summary) -> Sect
             carries its planted concepts: colour, past tense, who owns what, and so on.")
         .then("Recording", format!("The network read them; the activity of the {} neurons at `{}` was \
             kept for each of {} tokens.", recording.units(), summary.site, recording.samples()))
-        .then("Decomposition", "Four methods took the activity apart: single neurons as they are, \
-            principal components (PCA), clusters (k-means), and sparse signed groups of neurons (SNMF).")
+        .then("Decomposition", "Six methods took the activity apart: single neurons as they are, \
+            principal components (PCA), clusters (k-means), a sparse autoencoder (SAE), sparse signed groups \
+            of neurons (SNMF), and a transcoder, which says from what the MLP reads what it writes.")
         .then("Truth", "For each concept the best feature of each method was chosen on four fifths of \
             the stories and scored on the rest.")
         .then("Names and tests", "Features were named from their examples and from the words they push \

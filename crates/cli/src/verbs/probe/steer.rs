@@ -124,7 +124,7 @@ pub(crate) fn run(args: &SteerIn, context: &Context<'_>) -> Result<ExitCode> {
 /// An error about a direction, with the name of the direction.
 fn named(error: Error, name: &str) -> Error {
     match error {
-        Error::Setting { field, found, expected } if field == "direction" => {
+        Error::Setting { field, found, expected, .. } if field == "direction" => {
             Error::setting(name, found, expected)
         }
         other => other,

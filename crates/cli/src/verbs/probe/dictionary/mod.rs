@@ -250,7 +250,7 @@ fn inside(folder: &Path) -> Vec<PathBuf> {
 /// The same error with the folder it is about.
 fn named(error: Error, path: &Path) -> Error {
     match error {
-        Error::Setting { field, found, expected } => Error::file(path, field, found, expected),
+        Error::Setting { field, found, expected, .. } => Error::file(path, field, found, expected),
         other => other,
     }
 }
