@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nissl_core::network::{LanguageNetwork, Network, Tokenizer};
+use nissl_core::network::{LanguageNetwork, Tokenizer};
 use nissl_core::progress::significant;
 use nissl_core::store::Provenance;
 use nissl_core::{Error, Result};
@@ -103,7 +103,7 @@ pub(super) fn run(args: &TranscoderPathsArgs, context: &Context<'_>) -> Result<E
 
 /// The tokens of a prompt that fits the network.
 pub(super) fn prompt(
-    network: &(impl LanguageNetwork + Network),
+    network: &impl LanguageNetwork,
     tokenizer: &dyn Tokenizer,
     text: &str,
 ) -> Result<Vec<u32>> {
