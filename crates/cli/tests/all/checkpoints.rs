@@ -80,6 +80,9 @@ fn a_checkpoint_is_imported_alone_and_exported_again() {
     fail(folder.path(), &format!("{line} -o g"), 2, &["`site` is unknown", "--site"]);
     nothing_half_valid(folder.path(), "g");
     succeed(folder.path(), &format!("{line} --site layers.1.resid.post -o g"));
+    for line in ["explain all g", "probe truth g"] {
+        fail(folder.path(), line, 2, &["`samples` is 0", "import it again with --recording"]);
+    }
 }
 
 #[test]
