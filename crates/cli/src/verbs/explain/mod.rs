@@ -61,10 +61,10 @@ pub(crate) fn run(args: Explain, context: &Context<'_>) -> Result<ExitCode> {
 
 /// The recording that features were found in, or the one that the user names.
 pub(crate) fn recording_of(features: &Features, named: Option<&PathBuf>) -> Result<Recording> {
-    features.require_samples()?;
     if let Some(path) = named {
         return Recording::open(path);
     }
+    features.require_samples()?;
     let recording = features.manifest().detail.recording.as_ref();
     let recording = recording.ok_or_else(|| {
         Error::file(features.path(), "recording", "not told", "a recording's folder")
