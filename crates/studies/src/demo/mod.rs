@@ -118,8 +118,8 @@ fn methods(stage: &Stage) -> Vec<Method> {
 fn training() -> Training {
     Training {
         features: Some(FEATURES),
-        k: 16,
-        tokens: Some(800_000),
+        k: 8,
+        tokens: Some(400_000),
         dead_after: 50_000,
         ..Training::default()
     }

@@ -105,7 +105,7 @@ fn methods(compared: &[Compared]) -> Section {
             "AUROC is the chance that a token that carries the concept points more along the feature \
              than one that does not: 0.5 is chance, 1 is perfect. How far it points along the feature is \
              the cosine between the activity and the feature's direction, the same rule for every \
-             method. The bar spans the 95 % interval over concepts. A concept counts as found from 0.9.",
+             method; for the transcoder the activity is what the MLP reads, for the others its neurons. The bar spans the 95 % interval over concepts. A concept counts as found from 0.9.",
         ))
         .with(concept_table(compared));
     if skipped > 0 {
