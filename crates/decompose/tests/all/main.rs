@@ -8,4 +8,5 @@ mod methods;
 mod pipeline;
 mod snmf;
 mod snmf_accelerated;
+mod sparse_training;
 mod sweep;
