@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use nissl_core::features::Features;
 use nissl_core::{Recording, Result, SiteGlob};
 use nissl_decompose::Options;
@@ -10,18 +11,52 @@ use nissl_decompose::hierarchy::Levels;
 
 use crate::Context;
 use crate::methods::Method;
+use crate::verbs::interaction_basis::{self, Lib};
 use crate::verbs::sweep::Sweeping;
 
-/// `nissl decompose`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Decompose {
-    #[command(flatten)]
-    method: Method<nissl_decompose::Method, Inputs>,
+/// `nissl decompose`: a method applied to a recording, or to a network and its data.
+#[derive(Debug)]
+pub(crate) enum Decompose {
+    Recording(Box<Method<nissl_decompose::Method, Inputs>>),
+    Network(Box<Lib>),
+}
+
+/// The method that is applied to a network.
+const LIB: &str = "lib";
+
+impl Args for Decompose {
+    fn augment_args(command: Command) -> Command {
+        let about =
+            "Coordinates in which a network's layers interact sparsely (Bushnaq et al. 2024)";
+        let lib = Lib::augment_args(Command::new(LIB)).about(about).long_about(None);
+        Method::<nissl_decompose::Method, Inputs>::augment_args(command).subcommand(lib)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Decompose {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some((LIB, of)) => Ok(Self::Network(Box::new(Lib::from_arg_matches(of)?))),
+            _ => Ok(Self::Recording(Box::new(Method::from_arg_matches(matches)?))),
+        }
+    }
+
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// What is decomposed, and into what.
 #[derive(Clone, Debug, clap::Args)]
-struct Inputs {
+pub(crate) struct Inputs {
     /// A recording's folder
     recording: PathBuf,
     /// Decompose only the units of these sites, when several were recorded
@@ -38,7 +73,10 @@ struct Inputs {
 }
 
 pub(crate) fn run(args: Decompose, context: &Context<'_>) -> Result<ExitCode> {
-    let Method { method, inputs } = args.method;
+    let Method { method, inputs } = match args {
+        Decompose::Network(args) => return interaction_basis::run(&args, context),
+        Decompose::Recording(args) => *args,
+    };
     let mut recording = Recording::open(&inputs.recording)?;
     let options = Options {
         held_out: inputs.held_out,

@@ -6,6 +6,7 @@ mod decompose;
 mod demo;
 mod dictionary;
 mod explain;
+mod interaction_basis;
 mod matrix;
 mod probe;
 mod record;

@@ -14,6 +14,7 @@ mod fine_tuning;
 mod full_disk;
 mod help;
 mod house_rules;
+mod interaction_basis;
 mod interruption;
 mod lm_head;
 mod matrices;

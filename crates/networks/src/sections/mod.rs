@@ -23,7 +23,25 @@ pub use cut::{Cut, Prefixed};
 pub use perceptron::Perceptron;
 pub use transformer::{Outputs, Tokens, Transformer};
 
+use std::path::Path;
+
 use ndarray::{Array2, ArrayView2, s};
+use nissl_core::Result;
+
+use crate::files::Files;
+
+/// Whether the checkpoint at `path` is a transformer: it is described by a `config.json`, or in
+/// TransformerLens's naming. Else it can only be a [`Perceptron`].
+///
+/// # Errors
+/// No checkpoint, or a damaged one.
+pub fn is_transformer(path: &Path) -> Result<bool> {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    if folder.is_some_and(|folder| folder.join("config.json").exists()) {
+        return Ok(true);
+    }
+    Ok(Files::open(path)?.places.contains_key("embed.W_E"))
+}
 
 /// `W` `[input, output]` with its bias as `[input + 1, output + 1]`, the constant passing on.
 fn folded(weight: ArrayView2<'_, f64>, bias: &[f64]) -> Array2<f64> {
