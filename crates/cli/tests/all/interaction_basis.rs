@@ -52,8 +52,7 @@ fn bases_of_a_language_model_become_features_of_its_sites() {
     succeed(here, &format!("{line} --overwrite"));
     assert_eq!(before, std::fs::read(here.join("bases/basis.safetensors")).expect("reads"));
     // What can be done with features can be done with its coordinates.
-    let shown = succeed(here, "show bases/layers.1.resid.pre");
-    assert!(shown.stdout.contains("importance"), "{}", shown.stdout);
+    succeed(here, "show bases/layers.1.resid.pre");
 }
 
 #[test]

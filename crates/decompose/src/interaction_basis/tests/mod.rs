@@ -1,15 +1,12 @@
-//! The Local Interaction Basis against planted truth, explicit Jacobians and its own laws.
+//! The Local Interaction Basis against explicit Jacobians and its own laws; planted truth and published
+//! networks are among the tests of the studies.
 
 mod features;
 mod laws;
 mod metric;
-mod modular_addition;
-mod planted;
 mod refusals;
 mod sources;
 mod streams;
-
-use std::path::PathBuf;
 
 use ndarray::{Array2, ArrayView2};
 use nissl_core::section::{Chain, Extent, Held, Hidden, Nonlinearity, Section};
@@ -145,10 +142,4 @@ pub(super) fn furthest(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
 
 pub(super) fn quiet() -> Progress {
     Progress::silent()
-}
-
-pub(super) fn published() -> Option<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data/07-local-interaction-basis");
-    folder.is_dir().then_some(folder)
 }

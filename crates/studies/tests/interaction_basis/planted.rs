@@ -4,8 +4,8 @@ use ndarray::{Array2, s};
 use nissl_core::section::{Basis, Chain, InteractionBasis, Samples};
 use nissl_worlds::two_blocks::TwoBlocks;
 
-use super::super::{BasisKind, LocalInteractionBasis};
-use super::quiet;
+use crate::quiet;
+use nissl_decompose::interaction_basis::{BasisKind, LocalInteractionBasis};
 
 fn of(basis: BasisKind) -> LocalInteractionBasis {
     LocalInteractionBasis { basis, rotate_final: true, ..LocalInteractionBasis::default() }

@@ -3,8 +3,8 @@
 use nissl_core::section::{Basis, Samples};
 use nissl_networks::sections::{Outputs, Transformer};
 
-use super::super::{BasisKind, LocalInteractionBasis};
-use super::{published, quiet};
+use crate::{published, quiet};
+use nissl_decompose::interaction_basis::{BasisKind, LocalInteractionBasis};
 
 const MODULUS: usize = 113;
 
