@@ -3,6 +3,7 @@
 mod attribution;
 mod circuit;
 mod connections;
+mod interaction;
 mod transcoder_paths;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Kind {
     Attribution(Box<attribution::AttributionArgs>),
     /// What drives a feature and what it drives on every input, from the weights
     Connections(Box<connections::ConnectionsArgs>),
+    /// Which coordinates of a layer act on which of the next, what of it is needed, and its modules
+    Interaction(Box<interaction::InteractionArgs>),
 }
 
 pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
@@ -40,5 +43,6 @@ pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
         Kind::TranscoderPaths(args) => transcoder_paths::run(&args, context),
         Kind::Attribution(args) => attribution::run(&args, context),
         Kind::Connections(args) => connections::run(&args, context),
+        Kind::Interaction(args) => interaction::run(&args, context),
     }
 }
