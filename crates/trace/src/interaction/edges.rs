@@ -36,10 +36,10 @@ pub struct Edges {
     #[arg(long, value_enum, default_value_t)]
     pub formula: EdgeFormula,
     /// Where derivatives are taken
-    #[arg(long = "edge-integration", value_enum, default_value_t)]
+    #[arg(id = "edge_integration", long = "edge-integration", value_enum, default_value_t)]
     pub integration: Rule,
     /// Points of the integration less one, 0 to 1024 (n); 0 is the one point halfway
-    #[arg(long = "edge-intervals", default_value_t)]
+    #[arg(id = "edge_intervals", long = "edge-intervals", default_value_t)]
     pub intervals: usize,
 }
 

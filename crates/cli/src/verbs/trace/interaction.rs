@@ -168,7 +168,7 @@ fn ablated(
     required(opened.chain, opened.samples, &answers, (bases, edges), judged, context.progress)
 }
 
-/// The network's own answers: its largest outputs.
+/// The network's own answers: its largest outputs, the last of equal ones, as ablations judge them.
 fn own(opened: &Opened<'_>) -> Result<Vec<u32>> {
     let mut rows = opened.samples.rows(0..opened.samples.samples())?;
     for section in &opened.chain.sections {
@@ -176,7 +176,7 @@ fn own(opened: &Opened<'_>) -> Result<Vec<u32>> {
     }
     let outputs = rows.ncols() - 1;
     let largest = |row: ndarray::ArrayView1<'_, f64>| {
-        (0..outputs).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a))).unwrap_or(0) as u32
+        (0..outputs).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
     };
     Ok(rows.axis_iter(Axis(0)).map(largest).collect())
 }
