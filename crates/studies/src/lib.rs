@@ -4,6 +4,7 @@ pub mod compare;
 pub mod demo;
 pub mod feature_page;
 pub mod language_world;
+pub mod lib_basis;
 pub mod lm_head;
 mod matrix;
 mod modular_addition;

@@ -149,6 +149,7 @@ pub fn all() -> Vec<&'static Study> {
         &crate::snmf::SNMF,
         &crate::lm_head::LM_HEAD,
         &crate::transcoders::TRANSCODERS,
+        &crate::lib_basis::LIB,
         &crate::language_world::LANGUAGE_WORLD,
     ]
 }

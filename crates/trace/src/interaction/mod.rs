@@ -7,6 +7,7 @@
 
 mod ablate;
 mod edges;
+mod fourier;
 mod graph;
 mod masked;
 #[cfg(test)]
@@ -14,4 +15,5 @@ mod tests;
 
 pub use ablate::{Ablation, Measure, Required, required};
 pub use edges::{EdgeFormula, EdgeMatrix, Edges};
+pub use fourier::Waves;
 pub use graph::{EdgeScale, graph, modules};
