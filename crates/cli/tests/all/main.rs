@@ -15,6 +15,7 @@ mod full_disk;
 mod help;
 mod house_rules;
 mod interaction;
+mod interaction_basis;
 mod interruption;
 mod lm_head;
 mod matrices;
