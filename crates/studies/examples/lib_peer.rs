@@ -24,9 +24,11 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     let found = adding(Path::new(path), kind, follow, &Progress::silent())?;
     let seconds = begun.elapsed().as_secs_f64();
-    let vectors: Vec<usize> = found.bases.node_layers.iter().map(|it| it.vectors()).collect();
+    let vectors: Vec<usize> =
+        found.bases.node_layers.iter().map(nissl_core::section::Basis::vectors).collect();
     let edges: Vec<f64> = found.edges.iter().map(|it| it.weights.sum()).collect();
-    let pure: Vec<_> = found.waves.iter().take(12).map(|it| it.strongest()).collect();
+    let pure: Vec<_> =
+        found.waves.iter().take(12).map(nissl_trace::interaction::Waves::strongest).collect();
     println_json(&serde_json::json!({
         "seconds": seconds, "vectors": vectors, "edges": edges, "required": found.required, "pure": pure
     }));

@@ -191,7 +191,9 @@ pub(super) fn resample(
         error.chunks_exact(outputs).map(|error| norm(error).powi(4)).collect();
     let alive: Vec<usize> = {
         let mut is_dead = vec![false; shape.features];
-        dead.iter().for_each(|&feature| is_dead[feature] = true);
+        for &feature in dead {
+            is_dead[feature] = true;
+        }
         (0..shape.features).filter(|&feature| !is_dead[feature]).collect()
     };
     let lengths = alive.iter().map(|&f| norm(&parameters.encoder[f * units..][..units]));

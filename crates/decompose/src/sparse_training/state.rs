@@ -129,7 +129,7 @@ impl State {
             Ok(())
         };
         let mut state = like.clone();
-        let State { parameters, first, second, .. } = &mut state;
+        let Self { parameters, first, second, .. } = &mut state;
         for (kind, parts) in [("parameters", parameters), ("first", first), ("second", second)] {
             for (name, part) in PARTS.iter().zip(parts.parts_mut()) {
                 fill(&format!("{kind}.{name}"), part)?;

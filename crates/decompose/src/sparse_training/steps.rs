@@ -230,7 +230,7 @@ fn go(
         prepare(&mut batch, course, &state)?;
         step(course, &mut state, &batch, &mut by)?;
         stage.advance(rows as u64);
-        if state.step % every == 0 || state.step == steps {
+        if state.step.is_multiple_of(every) || state.step == steps {
             figures(course, &mut state);
             if let Some(last) = state.figures.last() {
                 stage.show("fvu", last.fvu);

@@ -22,7 +22,9 @@ fn case(architecture: Architecture, shape: Shape, seed: u64) -> (Parameters, Bat
     let training = Training { architecture, threshold: 0.3, seed, ..Training::default() };
     let mut parameters = Parameters::initial(shape, &training);
     let of = |part: &mut Vec<f32>, rng: &mut rand_chacha::ChaCha8Rng, size: f32| {
-        part.iter_mut().for_each(|value| *value += rng.random_range(-size..=size));
+        for value in part {
+            *value += rng.random_range(-size..=size);
+        }
     };
     of(&mut parameters.encoder, &mut rng, 0.6);
     of(&mut parameters.encoder_bias, &mut rng, 0.3);
@@ -158,7 +160,9 @@ fn gradients_of_relu_and_top_k_kinds_are_those_of_finite_differences() {
             let objective = objective(architecture);
             let p = wide(&parameters);
             let mut u = products(&p, shape, &batch);
-            u.iter_mut().for_each(|row| row.iter_mut().zip(&p[1]).for_each(|(u, b)| *u += b));
+            for row in &mut u {
+                row.iter_mut().zip(&p[1]).for_each(|(u, b)| *u += b);
+            }
             let on = active(&u, objective, &[]);
             let mut by = parameters.zeros();
             let outcome = gradient(&parameters, shape, &batch, objective, &mut by);
@@ -181,9 +185,9 @@ fn gated_gradients_hold_the_decoder_fixed_under_the_gates() {
         let p = wide(&parameters);
         let gates = |p: &Wide| -> Vec<Vec<f64>> {
             let mut u = products(p, shape, &batch);
-            u.iter_mut().for_each(|row| {
+            for row in &mut u {
                 row.iter_mut().zip(&p[4]).for_each(|(u, b)| *u = (*u + b).max(0.0));
-            });
+            }
             u
         };
         let open = gates(&p);
@@ -225,7 +229,9 @@ fn thresholds_learn_by_the_formula_of_the_straight_through_estimator() {
         let p = wide(&parameters);
         let theta: Vec<f64> = p[6].iter().map(|log| log.exp()).collect();
         let mut u = products(&p, shape, &batch);
-        u.iter_mut().for_each(|row| row.iter_mut().zip(&p[1]).for_each(|(u, b)| *u += b));
+        for row in &mut u {
+            row.iter_mut().zip(&p[1]).for_each(|(u, b)| *u += b);
+        }
         let on = active(&u, objective, &theta);
         let count = on.iter().flatten().filter(|&&on| on).count();
         let mut by = parameters.zeros();

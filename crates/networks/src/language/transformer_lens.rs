@@ -179,13 +179,11 @@ pub(crate) fn layers(files: &Files) -> Result<usize> {
 pub(crate) fn head_shape(files: &Files) -> Result<HeadShape> {
     let key = "blocks.0.attn.W_Q";
     let shape = files.get(key).map(|(_, stored)| stored.shape.clone()).unwrap_or_default();
-    match shape.as_slice() {
-        &[heads, _, width] => Ok(HeadShape { heads, key_heads: heads, width }),
-        _ => {
-            let found = format!("of shape {shape:?}");
-            Err(Error::file(&files.path, key, found, "queries [head, residual, unit]"))
-        }
+    if let &[heads, _, width] = shape.as_slice() {
+        return Ok(HeadShape { heads, key_heads: heads, width });
     }
+    let found = format!("of shape {shape:?}");
+    Err(Error::file(&files.path, key, found, "queries [head, residual, unit]"))
 }
 
 /// Which norms there are, by `normalization_type` or by the weights.

@@ -38,8 +38,10 @@ impl StreamParts {
             key.clone().filter(|key| files.places.contains_key(key.as_str()))
         };
         let final_bias = match final_norm {
-            Norm::Layer(gain) if gain.ends_with(".w") => Some(gain.replace(".w", ".b")),
-            Norm::Layer(gain) => Some(gain.replace(".weight", ".bias")),
+            Norm::Layer(gain) => Some(match gain.strip_suffix(".w") {
+                Some(name) => format!("{name}.b"),
+                None => gain.replace(".weight", ".bias"),
+            }),
             Norm::Absent | Norm::Bare | Norm::Rms(_) => None,
         };
         let layers = layers

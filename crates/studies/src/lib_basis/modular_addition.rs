@@ -124,7 +124,7 @@ pub(super) fn modular_addition(setting: &Setting<'_>, findings: &mut Findings) -
     // [basis][node layer], ours and theirs.
     let mut means = [[[0.0; 2]; 3]; 2];
     let mut least_pure = 1.0f64;
-    for seed in 0..NETWORKS {
+    for (seed, accuracy) in ACCURACIES.into_iter().enumerate() {
         let path = folder.join(format!("seed{seed}.pt"));
         let keys = Adder::open(&folder, seed)?.key_frequencies()?;
         for (of_basis, basis) in [BasisKind::Lib, BasisKind::Pca].into_iter().enumerate() {
@@ -138,7 +138,7 @@ pub(super) fn modular_addition(setting: &Setting<'_>, findings: &mut Findings) -
                 }
             }
             for (layer, needs) in found.required.iter().enumerate() {
-                accuracy_gap = accuracy_gap.max((needs.full - ACCURACIES[seed]).abs());
+                accuracy_gap = accuracy_gap.max((needs.full - accuracy).abs());
                 let count = |it: Option<usize>| it.map_or(f64::NAN, |it| it as f64);
                 let (vectors, edges) = (count(needs.vectors), count(needs.edges));
                 vector_gap = vector_gap.max((vectors - theirs.vectors[layer]).abs());

@@ -46,8 +46,10 @@ pub(super) fn circuits(setting: &Setting<'_>, findings: &mut Findings) -> Result
         error = error.max(world.missed(&run)?);
         let traced = search.run(&run, &world.start(), setting.progress)?;
         let places = |path: Option<&nissl_trace::transcoder_paths::Path>| -> Vec<_> {
-            path.map(|path| path.steps[1..].iter().map(|step| step.place()).collect())
-                .unwrap_or_default()
+            path.map(|path| {
+                path.steps[1..].iter().map(nissl_trace::transcoder_paths::Step::place).collect()
+            })
+            .unwrap_or_default()
         };
         let chain = world.places();
         let mut ranked = traced.of_length(3);

@@ -145,26 +145,14 @@ pub(super) fn planted(setting: &Setting<'_>, findings: &mut Findings) -> Result<
         Bar::new("B: by the weights of the output's autoencoder", undefined, Bound::AtMost(0.7))
             .with_note("must fail: its encoder reads outputs, not inputs"),
     ]);
-    let table = Table::new(
-        "What was found of the planted units",
-        ["method", "found, share", "variance unexplained", "active on a sample"],
-    );
-    let rows = [
+    let table = table_of(&[
         ("top-k transcoder", top_k_row),
         ("ReLU transcoder", relu_row),
         ("top-k autoencoder of the output", output_row),
         ("neurons of a dense layer of 128", wide_row),
         ("neurons of a dense layer of 32", narrow_row),
         ("PCA of the output", Row { share: pca, unexplained: 0.0, active: f64::NAN }),
-    ];
-    let table = rows.into_iter().fold(table, |table, (name, row)| {
-        table.with_row([
-            Cell::text(name),
-            Cell::Number(row.share),
-            Cell::Number(row.unexplained),
-            if row.active.is_nan() { Cell::Empty } else { Cell::Number(row.active) },
-        ])
-    });
+    ]);
     findings.sections.push(
         Section::new("B: a planted sparse map")
             .says(format!(
@@ -200,6 +188,21 @@ struct Row {
     share: f64,
     unexplained: f64,
     active: f64,
+}
+
+fn table_of(rows: &[(&str, Row)]) -> Table {
+    let table = Table::new(
+        "What was found of the planted units",
+        ["method", "found, share", "variance unexplained", "active on a sample"],
+    );
+    rows.iter().fold(table, |table, &(name, row)| {
+        table.with_row([
+            Cell::text(name),
+            Cell::Number(row.share),
+            Cell::Number(row.unexplained),
+            if row.active.is_nan() { Cell::Empty } else { Cell::Number(row.active) },
+        ])
+    })
 }
 
 fn learn(

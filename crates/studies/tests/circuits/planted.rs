@@ -110,7 +110,8 @@ fn the_planted_chain_is_first_on_every_seed() {
             let search = TranscoderPaths { beam: 10, iterations: 3, ..TranscoderPaths::default() };
             let traced = search.run(&run, &start(&chain), &Progress::silent()).expect("runs");
             let first = traced.of_length(3).next().expect("a path of three steps");
-            let found: Vec<_> = first.steps[1..].iter().map(|step| step.place()).collect();
+            let found: Vec<_> =
+                first.steps[1..].iter().map(nissl_trace::transcoder_paths::Step::place).collect();
             assert_eq!(found, planted(&chain), "seed {seed} {norms:?}: {first:?}");
             assert!(traced.completeness.gap < 1e-5, "{:?}", traced.completeness);
 
@@ -119,7 +120,8 @@ fn the_planted_chain_is_first_on_every_seed() {
             let logit = Start::Logits { tokens: vec![(chain.logit, 1.0)], position: chain.target };
             let traced = search.run(&run, &logit, &Progress::silent()).expect("runs");
             let first = traced.of_length(4).next().expect("a path of four steps");
-            let found: Vec<_> = first.steps[2..].iter().map(|step| step.place()).collect();
+            let found: Vec<_> =
+                first.steps[2..].iter().map(nissl_trace::transcoder_paths::Step::place).collect();
             assert_eq!(found, planted(&chain), "seed {seed} from the logit: {first:?}");
         }
     }

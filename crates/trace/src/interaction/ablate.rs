@@ -242,7 +242,7 @@ impl<'a> Ablation<'a> {
                 now = section.forward(now.view())?;
             }
             for (row, &answer) in now.rows().into_iter().zip(&block.answers) {
-                lost += self.measure.loss(&row.as_slice().unwrap_or_default()[..], answer as usize);
+                lost += self.measure.loss(row.as_slice().unwrap_or_default(), answer as usize);
             }
             // Half a row of slack, for rounding.
             if lost > allowed * rows + 0.5 {

@@ -18,13 +18,16 @@ pub(super) type Group = (Vec<usize>, Vec<usize>);
 /// Columns kept for each output of each block.
 const KEPT: usize = 4;
 
+/// The inputs of a mask, and the outputs that were computed with it.
+type Answered = (Vec<usize>, Array1<f64>);
+
 /// A section in the coordinates of its bases.
 pub(super) struct Masked<'a> {
     section: &'a dyn Section,
     source: &'a Basis,
     target: &'a Basis,
     map: Map,
-    kept: HashMap<(usize, usize), Vec<(Vec<usize>, Array1<f64>)>>,
+    kept: HashMap<(usize, usize), Vec<Answered>>,
 }
 
 enum Map {

@@ -210,8 +210,7 @@ fn sign() -> (Chain, InteractionBasis, Held, Vec<u32>) {
     };
     let mut rows = drawn(2500, 3, 9);
     rows.column_mut(2).fill(1.0);
-    let answers =
-        rows.column(0).iter().map(|&x| if 2.0 * x + 0.1 >= 0.0 { 0 } else { 1 }).collect();
+    let answers = rows.column(0).iter().map(|&x| u32::from(2.0 * x + 0.1 < 0.0)).collect();
     let chain = Chain { sections: vec![Box::new(first), Box::new(second)], end: "z".to_owned() };
     (chain, bases, Held { rows, positions: 1 }, answers)
 }
