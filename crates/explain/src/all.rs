@@ -81,9 +81,9 @@ pub fn all(
         tokenizer.and_then(|tokenizer| tokenizer.token(id)).unwrap_or_else(|| format!("#{id}"))
     };
     let effects = match network {
-        Some(network) if applies(network, features.unit_table()) => {
-            let decoder = features.dictionary().decoder.view();
-            let table = features.unit_table();
+        Some(network) if applies(network, features.output_unit_table()) => {
+            let decoder = features.dictionary().written();
+            let table = features.output_unit_table();
             Some(logit_lens(network, decoder, table, &settings.lens, progress)?)
         }
         Some(network) => {

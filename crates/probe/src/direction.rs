@@ -5,7 +5,7 @@ use nissl_core::features::Features;
 use nissl_core::network::{LanguageNetwork, require_site};
 use nissl_core::{Error, Result, Site};
 
-/// The one site of `features` and the directions `[feature, unit]` of those `wanted` over all units
+/// The one site that `features` write to (of a transcoder its target) and the directions `[feature, unit]` of those `wanted` over all units
 /// of that site in `network`; units that the dictionary lacks are 0.
 ///
 /// # Errors
@@ -16,7 +16,7 @@ pub fn site_directions(
     features: &Features,
     wanted: &[usize],
 ) -> Result<(Site, Array2<f32>)> {
-    let table = features.unit_table();
+    let table = features.output_unit_table();
     let (sites, places) = (table.texts("site")?, table.u32s("index")?);
     let site = match sites.first() {
         Some(first) if sites.iter().all(|site| site == first) => Site::new(first.as_str()),
@@ -34,6 +34,7 @@ pub fn site_directions(
             help: Some("is this the network that was recorded?".to_owned()),
         });
     }
+    let written = features.dictionary().written();
     let mut directions = Array2::zeros((wanted.len(), width));
     for (row, &feature) in wanted.iter().enumerate() {
         if feature >= features.features() {
@@ -41,8 +42,7 @@ pub fn site_directions(
             let expected = format!("0 to {last}, as {} has", features.path().display());
             return Err(Error::setting("feature", feature, expected));
         }
-        let direction = features.dictionary().decoder.row(feature);
-        for (&value, &place) in direction.iter().zip(places) {
+        for (&value, &place) in written.row(feature).iter().zip(places) {
             directions[[row, place as usize]] = value;
         }
     }

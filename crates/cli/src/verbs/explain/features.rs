@@ -52,8 +52,8 @@ pub(super) fn logit_lens(args: &Lens, context: &Context<'_>) -> Result<ExitCode>
         Error::setting("model", "absent", "the network that was recorded, with --model")
     })?;
     let network = crate::verbs::record::open(model, context.global)?;
-    let decoder = features.dictionary().decoder.view();
-    let table = features.unit_table();
+    let decoder = features.dictionary().written();
+    let table = features.output_unit_table();
     let effects = lens::logit_lens(&network, decoder, table, settings, context.progress)?;
     let tokenizer = network.tokenizer()?;
     let word = |id: u32| tokenizer.token(id).unwrap_or_default();
