@@ -109,7 +109,7 @@ fn what_cannot_be_read_is_told() {
     tells(&copy, &["h.1.mlp.c_fc.weight", "absent"]);
     let copy = changed("neox", kept);
     configured(copy.path(), |config| config["num_attention_heads"] = json!(7));
-    tells(&copy, &["query_key_value", "three shares"]);
+    tells(&copy, &["num_attention_heads", "a divisor of 32"]);
 
     let weights = open(&fixture("gpt2"));
     let width = weights.residual_width();

@@ -28,13 +28,13 @@ pub(crate) struct Trace {
 /// The ways to trace.
 #[derive(Debug, clap::Subcommand)]
 enum Kind {
-    /// The strongest paths by which tokens, heads and features lead to a feature or a logit
+    /// The strongest paths that lead to a feature or a logit
     TranscoderPaths(Box<transcoder_paths::TranscoderPathsArgs>),
-    /// What active features, tokens and errors do to each other and to the next token
+    /// What features, tokens and errors do to each other and the logits
     Attribution(Box<attribution::AttributionArgs>),
     /// What drives a feature and what it drives on every input, from the weights
     Connections(Box<connections::ConnectionsArgs>),
-    /// Which coordinates of a layer act on which of the next, what of it is needed, and its modules
+    /// Which coordinates of a layer act on which of the next, and their modules
     Interaction(Box<interaction::InteractionArgs>),
 }
 

@@ -21,6 +21,9 @@ use crate::verbs::record::folder_of;
 /// `nissl train language`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Language {
+    // First: clap takes the values of later fields away as it reads them.
+    #[command(flatten)]
+    shape: GivenShape,
     #[command(flatten)]
     settings: TrainLanguage,
     #[command(flatten)]
@@ -43,8 +46,6 @@ struct Inputs {
     /// A GPT-2 to begin from (fine-tuning): its shape and tokenizer are taken over
     #[arg(long, value_name = "MODEL")]
     from: Option<String>,
-    #[command(flatten)]
-    shape: GivenShape,
     /// A tokenizer.json for the texts; without it one of whole words is made
     #[arg(long, value_name = "FILE", conflicts_with_all = ["world", "from"])]
     tokenizer: Option<PathBuf>,
@@ -118,7 +119,7 @@ struct Texts {
 }
 
 pub(crate) fn run(args: Language, context: &Context<'_>) -> Result<ExitCode> {
-    let Language { settings, inputs } = args;
+    let Language { shape, settings, inputs } = args;
     let mut settings = TrainLanguage { seed: context.global.seed, ..settings };
     let device = device::parse(&context.global.device)?;
     let base = match &inputs.from {
@@ -126,7 +127,7 @@ pub(crate) fn run(args: Language, context: &Context<'_>) -> Result<ExitCode> {
         None => None,
     };
     if let Some(base) = &base {
-        settings = inputs.shape.complete(&settings, base);
+        settings = shape.complete(&settings, base);
         base.check(&settings)?;
     }
     settings.validate()?;
