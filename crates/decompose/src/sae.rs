@@ -40,8 +40,7 @@ impl Decompose for Sae {
         progress: &Progress,
     ) -> Result<Dictionary> {
         let samples = self.training.samples(Some(rows.len()))?;
-        let run = Run { samples, skip: false, folder: None, resume: false, progress };
-        Ok(self.fit_in(recording, rows, &run)?.dictionary)
+        Ok(self.fit_in(recording, rows, &Run::of(samples, progress))?.dictionary)
     }
 }
 

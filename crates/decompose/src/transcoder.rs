@@ -50,7 +50,7 @@ impl Decompose for Transcoder {
         progress: &Progress,
     ) -> Result<Dictionary> {
         let samples = self.training.samples(Some(rows.len()))?;
-        let run = Run { samples, skip: self.skip, folder: None, resume: false, progress };
+        let run = Run { skip: self.skip, ..Run::of(samples, progress) };
         Ok(self.fit_in(recording, rows, &run)?.dictionary)
     }
 }

@@ -2,6 +2,7 @@
 
 mod artefact;
 mod chat;
+mod cut_network;
 mod decompose;
 mod demo;
 mod dictionary;

@@ -52,6 +52,13 @@ pub struct Run<'a> {
     pub progress: &'a Progress,
 }
 
+impl<'a> Run<'a> {
+    /// A run without skip that leaves no state on disk.
+    pub fn of(samples: u64, progress: &'a Progress) -> Self {
+        Self { samples, skip: false, folder: None, resume: false, progress }
+    }
+}
+
 /// What a training gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {

@@ -32,6 +32,16 @@ pub(crate) struct Gpt2 {
     pub activation: Activation,
 }
 
+/// # Errors
+/// An attribute under which the computation would be another.
+pub(crate) fn plain(config: &Config) -> Result<()> {
+    config.only(&[
+        ("scale_attn_weights", json!(true)),
+        ("scale_attn_by_inverse_layer_idx", json!(false)),
+        ("add_cross_attention", json!(false)),
+    ])
+}
+
 /// A layer of a GPT-2.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
@@ -47,11 +57,7 @@ pub(crate) struct Layer {
 impl Gpt2 {
     /// The shape that `config.json` describes.
     pub(crate) fn shape(config: &Config) -> Result<Shape> {
-        config.only(&[
-            ("scale_attn_weights", json!(true)),
-            ("scale_attn_by_inverse_layer_idx", json!(false)),
-            ("add_cross_attention", json!(false)),
-        ])?;
+        plain(config)?;
         let width = config.size("n_embd")?;
         let heads = config.size("n_head")?;
         Ok(Shape {

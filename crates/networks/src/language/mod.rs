@@ -12,7 +12,7 @@ pub(crate) mod described;
 mod family;
 mod gemma2;
 mod generate;
-mod gpt2;
+pub(crate) mod gpt2;
 pub(crate) mod llama;
 mod neox;
 pub mod ngram;

@@ -64,21 +64,27 @@ pub(crate) enum Norms {
 /// Parts of the state dict that carry nothing: the causal mask, and what it is filled with.
 const IGNORED: [&str; 4] = ["attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos"];
 
+/// # Errors
+/// An attribute under which the computation would be another.
+pub(crate) fn plain(config: &Config) -> Result<()> {
+    config.only(&[
+        ("positional_embedding_type", json!("standard")),
+        ("attention_dir", json!("causal")),
+        ("use_attn_scale", json!(true)),
+        ("scale_attn_by_inverse_layer_idx", json!(false)),
+        ("use_local_attn", json!(false)),
+        ("parallel_attn_mlp", json!(false)),
+        ("gated_mlp", json!(false)),
+        ("attn_only", json!(false)),
+        ("final_rms", json!(false)),
+        ("post_embedding_ln", json!(false)),
+        ("use_normalization_before_and_after", json!(false)),
+    ])
+}
+
 impl TransformerLens {
     pub(crate) fn load(config: &Config, mut from: Checkpoint) -> Result<Self> {
-        config.only(&[
-            ("positional_embedding_type", json!("standard")),
-            ("attention_dir", json!("causal")),
-            ("use_attn_scale", json!(true)),
-            ("scale_attn_by_inverse_layer_idx", json!(false)),
-            ("use_local_attn", json!(false)),
-            ("parallel_attn_mlp", json!(false)),
-            ("gated_mlp", json!(false)),
-            ("attn_only", json!(false)),
-            ("final_rms", json!(false)),
-            ("post_embedding_ln", json!(false)),
-            ("use_normalization_before_and_after", json!(false)),
-        ])?;
+        plain(config)?;
         let shape = shape(&from)?;
         let norms = norms(config, from.shape("ln_final.w").is_some())?;
         let activation = if norms == Norms::Absent || config.has("act_fn") {

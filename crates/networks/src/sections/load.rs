@@ -5,7 +5,6 @@ use std::path::Path;
 use ndarray::{Array2, Axis, concatenate};
 use nissl_core::section::Nonlinearity;
 use nissl_core::{Error, Result};
-use serde_json::json;
 
 use super::read::Weights;
 use super::transformer::{Layer, Norm, Transformer};
@@ -13,6 +12,7 @@ use super::with_bias;
 use crate::files::Files;
 use crate::language::config::Config;
 use crate::language::described::{Described, TRANSFORMER_LENS, described};
+use crate::language::gpt2;
 use crate::language::transformer_lens::{self, Norms};
 
 /// Reads a transformer of either naming.
@@ -40,21 +40,8 @@ fn nonlinearity(config: &Config, key: &str, default: &str) -> Result<Nonlinearit
 
 /// Attributes of both namings that change the computation.
 fn plain(config: &Config) -> Result<()> {
-    config.only(&[
-        ("scale_attn_weights", json!(true)),
-        ("scale_attn_by_inverse_layer_idx", json!(false)),
-        ("add_cross_attention", json!(false)),
-        ("positional_embedding_type", json!("standard")),
-        ("attention_dir", json!("causal")),
-        ("use_attn_scale", json!(true)),
-        ("use_local_attn", json!(false)),
-        ("parallel_attn_mlp", json!(false)),
-        ("gated_mlp", json!(false)),
-        ("attn_only", json!(false)),
-        ("final_rms", json!(false)),
-        ("post_embedding_ln", json!(false)),
-        ("use_normalization_before_and_after", json!(false)),
-    ])
+    transformer_lens::plain(config)?;
+    gpt2::plain(config)
 }
 
 fn lens(config: &Config, files: &Files) -> Result<Transformer> {

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use ndarray::{Array2, Axis};
+use nissl_core::features::Decompose;
 use nissl_core::network::{LanguageNetwork, TokenBatch};
 use nissl_core::taps::{Change, Edit, Positions, Selection, Taps};
 use nissl_core::{Error, Recording, Result, Site};
 use nissl_decompose::Transcoder;
-use nissl_decompose::sparse_training::{Run, Training};
+use nissl_decompose::sparse_training::Training;
 use nissl_explain::lm_head::strongest_frequencies;
 use nissl_probe::dictionary::{Kept, Replacement, Sites};
 
@@ -147,14 +148,7 @@ fn look(folder: &Path, number: usize, setting: &Setting<'_>) -> Result<Found> {
         skip: false,
         training,
     };
-    let run = Run {
-        samples: SAMPLES,
-        skip: false,
-        folder: None,
-        resume: false,
-        progress: setting.progress,
-    };
-    let dictionary = transcoder.fit_in(&recording, &rows, &run)?.dictionary;
+    let dictionary = transcoder.fit(&recording, &rows, setting.progress)?;
 
     let only = |site: &str| -> Result<Array2<f32>> { answers_of(&recording, site, &rows) };
     let (input, output, neurons) = (only(sites[0])?, only(sites[2])?, only(sites[1])?);

@@ -223,13 +223,7 @@ fn learn(
         ..Training::default()
     };
     let mut stream = Fresh { world, of, drawn: 0 };
-    let run = Run {
-        samples: SAMPLES,
-        skip: false,
-        folder: None,
-        resume: false,
-        progress: setting.progress,
-    };
+    let run = Run::of(SAMPLES, setting.progress);
     Ok(train(&training, &mut stream, &run)?.dictionary)
 }
 

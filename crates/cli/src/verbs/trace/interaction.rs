@@ -18,7 +18,8 @@ use nissl_trace::interaction::{
 use nissl_trace::leiden::Communities;
 
 use crate::Context;
-use data::{Data, Opened};
+use crate::verbs::cut_network::Data;
+use data::{Opened, open};
 
 /// `nissl trace interaction`
 #[derive(Clone, Debug, clap::Args)]
@@ -88,7 +89,8 @@ pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitC
         }
         _ => args.data.node_layers.clone(),
     };
-    let found = args.data.open(&node_layers, context, |opened| {
+    let path = args.data.path(context)?;
+    let found = open((&args.data, &path), &node_layers, context, |opened| {
         let settings = LocalInteractionBasis { seed: context.global.seed, ..args.basis.clone() };
         let bases = match bases {
             Some(bases) => bases,
@@ -125,7 +127,7 @@ pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitC
         if let Some(bases) = &args.bases {
             provenance = provenance.with_input(bases)?;
         }
-        kept.save(folder, args.data.told(provenance)?, context.global.existing())?;
+        kept.save(folder, args.data.told(&path, provenance)?, context.global.existing())?;
     }
     show(args, &found, &split, context)?;
     Ok(ExitCode::SUCCESS)
