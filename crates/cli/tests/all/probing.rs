@@ -7,11 +7,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Outcome, copy_of, fail, finished, fixture, json, made, nissl, scratch, succeed, write,
+    Outcome, copy_files, copy_of, fail, finished, fixture, json, made, nissl, scratch, succeed,
+    write,
 };
 
-/// Features of the recording of [`made`]: `f` by SNMF, `p` by PCA, `n` the neurons; each test that
-/// reads scores copies what it changes.
+/// Features of the recording of [`made`]: `f` by SNMF, `p` by PCA, `n` the neurons; never changed.
 fn features() -> &'static Path {
     static FEATURES: OnceLock<TempDir> = OnceLock::new();
     let folder = FEATURES.get_or_init(|| {
@@ -24,6 +24,15 @@ fn features() -> &'static Path {
         folder
     });
     folder.path()
+}
+
+/// The features `names` in a folder of their own, for tests whose commands write scores beside them.
+fn own(names: &[&str]) -> TempDir {
+    let folder = scratch();
+    for name in names {
+        copy_files(&features().join(name), &folder.path().join(name));
+    }
+    folder
 }
 
 fn net() -> String {
@@ -46,7 +55,8 @@ const SENTENCES: &str = r#"{
 
 #[test]
 fn concepts_of_a_world_are_detected_by_all_methods_at_once() {
-    let (folder, world) = (features(), made().join("w"));
+    let own = own(&["f", "p", "n"]);
+    let (folder, world) = (own.path(), made().join("w"));
     let line = format!(
         "probe detect f p n --model {} --world {} --draw 20 --diff-means --controls 20 \
          --resamples 50",
@@ -83,9 +93,9 @@ fn concepts_of_a_world_are_detected_by_all_methods_at_once() {
 
 #[test]
 fn sentences_of_a_file_are_detected_with_a_given_feature() {
-    let folder = scratch();
+    let folder = own(&["p"]);
     write(folder.path(), "s.json", SENTENCES);
-    let features = features().join("p");
+    let features = folder.path().join("p");
     let line = format!("probe detect {} --model {} --sentences s.json", features.display(), net());
     let found = json(folder.path(), &format!("{line} --feature animals=-2 --controls 3"));
     let concept = &found["methods"][0]["concepts"][0];
@@ -122,9 +132,9 @@ fn sentences_of_a_file_are_detected_with_a_given_feature() {
 
 #[test]
 fn another_network_is_refused() {
-    let folder = scratch();
+    let folder = own(&["f"]);
     write(folder.path(), "s.json", SENTENCES);
-    let of = features().join("f").display().to_string();
+    let of = "f";
     let gpt2 = fixture("gpt2").display().to_string();
     let line = format!("probe detect {of} --model {gpt2} --sentences s.json");
     fail(folder.path(), &line, 2, &["whose token 1 is", "the network that was recorded"]);
@@ -151,9 +161,9 @@ fn another_network_is_refused() {
 
 #[test]
 fn features_and_baselines_are_steered_alike() {
-    let folder = scratch();
+    let folder = own(&["f", "p"]);
     write(folder.path(), "s.json", SENTENCES);
-    let [f, p] = ["f", "p"].map(|name| features().join(name).display().to_string());
+    let [f, p] = ["f", "p"];
     let settings = format!("--model {} --samples 2 --tokens 5 --kl 0.1 --words cat,dog", net());
     let baselines = format!("--against {p}:1 --diff-means s.json --label animals");
     let line = format!("probe steer {f}:0 {settings} {baselines}");
@@ -176,7 +186,7 @@ fn features_and_baselines_are_steered_alike() {
     let several = json(folder.path(), &format!("probe steer {f} --features 1,3 {settings}"));
     assert_eq!(several["summary"]["features"], 2);
     assert_eq!(several["summary"]["curve"].as_array().map(Vec::len), Some(2));
-    assert!(features().join("f/scores.parquet").exists());
+    assert!(folder.path().join("f/scores.parquet").exists());
 
     // Without words a feature's own examples say what its concept is.
     let silent = format!("probe steer {p}:0 --model {} --samples 1 --tokens 3 --kl 0.1", net());

@@ -120,13 +120,18 @@ pub(crate) fn fixture(family: &str) -> PathBuf {
 /// A copy of the checkpoint of a family as `folder/name`, to be spoilt.
 pub(crate) fn copy_of(family: &str, folder: &Path, name: &str) -> PathBuf {
     let copy = folder.join(name);
-    std::fs::create_dir_all(&copy).expect("a folder");
-    for entry in std::fs::read_dir(fixture(family)).expect("the fixture") {
+    copy_files(&fixture(family), &copy);
+    copy
+}
+
+/// Copies the files of a folder to another.
+pub(crate) fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
         let file = entry.expect("an entry").path();
-        let target = copy.join(file.file_name().expect("a name"));
+        let target = to.join(file.file_name().expect("a name"));
         std::fs::copy(&file, target).expect("copies");
     }
-    copy
 }
 
 /// Writes a file of `folder`.

@@ -94,31 +94,32 @@ fn matched(found: ArrayView2<'_, f32>, planted: &Array2<f32>) -> f64 {
 
 #[test]
 fn every_architecture_finds_what_a_planted_map_writes() {
-    let (fit, fresh) = (map(12_000, 1), map(12_000, 1));
-    let held = (fresh.input.slice(s![..2000, ..]), fresh.output.slice(s![..2000, ..]));
+    let all = map(14_000, 1);
+    let held = (all.input.slice(s![12_000.., ..]), all.output.slice(s![12_000.., ..]));
+    let fit = Map {
+        writes: all.writes.clone(),
+        input: all.input.slice(s![..12_000, ..]).to_owned(),
+        output: all.output.slice(s![..12_000, ..]).to_owned(),
+    };
     let mut failed = Vec::new();
-    for architecture in [
-        Architecture::TopK,
-        Architecture::BatchTopK,
-        Architecture::Relu,
-        Architecture::JumpRelu,
-        Architecture::Gated,
+    // Penalties in each architecture's own unit, chosen by the activations they leave; those of the
+    // defaults leave directions mixed here.
+    for (architecture, lambda) in [
+        (Architecture::TopK, None),
+        (Architecture::BatchTopK, None),
+        (Architecture::Relu, Some(0.06)),
+        (Architecture::JumpRelu, Some(0.01)),
+        (Architecture::Gated, Some(0.15)),
     ] {
-        let found = trained(&quick(architecture), &fit, true, false);
+        let found = trained(&Training { lambda, ..quick(architecture) }, &fit, true, false);
         let (fvu, l0) = judged(&found, held.0, held.1);
         let share = matched(found.dictionary.written(), &fit.writes);
         let told = found.figures.last().expect("figures");
-        // Small penalties leave directions mixed, and gates that seldom close mix nearly all.
-        let least = match architecture {
-            Architecture::TopK | Architecture::BatchTopK => 0.75,
-            Architecture::Relu | Architecture::JumpRelu => 0.5,
-            _ => 0.0,
-        };
         let all =
             format!("{architecture:?}: FVU {fvu} ({}), L0 {l0} ({}), {share}", told.fvu, told.l0);
         // What was told while it trained is what the dictionary does with the activity as it is.
         let same = (told.fvu - fvu).abs() < 0.05 && (told.l0 - l0).abs() < 1.0;
-        if !(fvu < 0.15 && share >= least && l0 < 16.0 && same) {
+        if !(fvu < 0.05 && share >= 0.75 && l0 < 8.0 && same) {
             failed.push(all);
         }
     }
@@ -151,7 +152,7 @@ fn an_autoencoder_rebuilds_what_it_reads_and_a_skip_takes_the_linear_part() {
         linear.input.view(),
         linear.output.view(),
     );
-    assert!(with < 0.05 && without > 0.15, "{with} {without}");
+    assert!(with < 0.05 && without > 0.2, "{with} {without}");
 }
 
 #[test]
