@@ -7,6 +7,7 @@ pub mod stream;
 pub mod text;
 mod windows;
 pub mod world;
+pub mod worm;
 
 pub use network::{Dtype, RecordNetwork, record};
 pub use stream::{NetworkStream, StreamNetwork};
