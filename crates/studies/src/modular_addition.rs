@@ -142,6 +142,23 @@ impl Adder {
     }
 }
 
+/// The sums that the networks were trained on, 30 % of all, and the others, ascending: the draw that the
+/// authors' program makes for seed 0, PyTorch's random permutation.
+///
+/// Source: the paper's published configurations (`frac_train: 0.3`, `seed: 0`); the permutation is
+/// Fisher and Yates' over the Mersenne Twister's 32-bit numbers.
+pub(crate) fn trained_and_others() -> [Vec<usize>; 2] {
+    let mut generator = rand_mt::Mt::new(0);
+    let sums = MODULUS * MODULUS;
+    let mut order: Vec<usize> = (0..sums).collect();
+    for at in 0..sums - 1 {
+        order.swap(at, at + generator.next_u32() as usize % (sums - at));
+    }
+    let mut others = order.split_off(sums * 3 / 10);
+    others.sort_unstable();
+    [order, others]
+}
+
 /// The samples at which the sums are answered: the last of three positions.
 ///
 /// # Errors
@@ -161,4 +178,18 @@ fn shaped(values: Vec<f32>, rows: usize) -> Result<Array2<f32>> {
 /// Frequencies as text, ascending.
 pub(crate) fn listed(frequencies: &BTreeSet<usize>) -> String {
     frequencies.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `torch.randperm(12769, generator=torch.Generator().manual_seed(0))` begins with these.
+    #[test]
+    fn the_trained_sums_are_the_authors() {
+        let [trained, others] = trained_and_others();
+        assert_eq!(trained[..5], [4182, 2608, 269, 825, 4847]);
+        assert_eq!((trained.len(), others.len()), (3830, 8939));
+        assert!(others.iter().all(|sum| !trained.contains(sum)));
+    }
 }
