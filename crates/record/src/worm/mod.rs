@@ -1,14 +1,24 @@
 //! The worm C. elegans: its 302 neurons, and recordings of them in one form.
 
+pub mod form;
+#[cfg(test)]
+mod golden;
+pub mod homogenise;
 pub mod impute;
+pub mod labels;
 pub mod neurons;
 pub mod normalise;
+pub mod raw;
 pub mod resample;
 pub mod smooth;
 mod spline;
 
+pub use form::{Signal, Worm, WormNeuron};
+pub use homogenise::{Homogenise, Outcome, TimeUnit};
 pub use impute::Imputation;
+pub use labels::{Confidence, Naming};
 pub use neurons::{Merge, Neuron, neuron, neurons, slot, slots};
 pub use normalise::Normalisation;
+pub use raw::{Fluorescence, LeftOut, RawWorm, Stimulus};
 pub use resample::Interpolation;
 pub use smooth::Smoothing;
