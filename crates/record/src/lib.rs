@@ -1,6 +1,7 @@
 //! From a network and data, or a foreign file, to a Recording.
 
 pub mod export;
+pub mod files;
 pub mod import;
 pub mod network;
 pub mod stream;

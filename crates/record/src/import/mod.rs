@@ -264,7 +264,7 @@ fn unit_table(site: &str, units: usize, names: Option<Vec<String>>) -> Table {
 }
 
 /// Opens a file that can be read to its end: no folder, device or pipe.
-fn open_file(path: &Path) -> Result<File> {
+pub(crate) fn open_file(path: &Path) -> Result<File> {
     let about = std::fs::metadata(path).at(path, "look at")?;
     if about.is_dir() {
         let error = Error::file(path, "kind", "a folder", "a file");
