@@ -9,7 +9,7 @@ use nissl_core::section::{Chain, InteractionBasis, Samples};
 use nissl_core::{Error, IoContext, Progress, Result};
 use nissl_decompose::interaction_basis::{BasisKind, LocalInteractionBasis};
 use nissl_networks::sections::{Outputs, Transformer};
-use nissl_trace::interaction::{Ablation, EdgeMatrix, Edges, Measure, Required, Waves, required};
+use nissl_trace::interaction::{Ablate, Ablation, EdgeMatrix, Edges, Measure, Required, Waves};
 
 use crate::modular_addition::{Adder, MODULUS, NETWORKS, folder, trained_and_others};
 use crate::report::{Bar, Bound, Cell, Section, Table};
@@ -107,9 +107,9 @@ pub fn adding(
         let answer = |n: usize| ((n / MODULUS + n % MODULUS) % MODULUS) as u32;
         let answers: Vec<u32> = others.iter().map(|&n| answer(n)).collect();
         let samples = cut.samples(of(&mut others.into_iter())?);
-        let judged = (Measure::Accuracy, TOLERANCE);
+        let ablate = Ablate { tolerance: TOLERANCE, ..Ablate::default() };
         let interaction = (&found.bases, found.edges.as_slice());
-        found.required = required(&cut.chain, &samples, &answers, interaction, judged, progress)?;
+        found.required = ablate.required(&cut.chain, &samples, &answers, interaction, progress)?;
         let samples = cut.samples(of(&mut all.clone())?);
         let answers: Vec<u32> = all.map(answer).collect();
         let whole = Ablation::new(&cut.chain, &samples, &answers, Measure::Accuracy, 2)?;

@@ -26,6 +26,7 @@ mod graph;
 mod graph_layout;
 mod histogram;
 mod html;
+pub mod interaction_page;
 mod lines;
 mod page;
 mod prose;

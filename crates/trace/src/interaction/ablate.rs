@@ -1,23 +1,19 @@
-//! What a network needs: vectors of a node layer, and edges to the next, without which it gets worse.
+//! A network's answers with some vectors of a node layer alone, or some edges to the next.
 //!
 //! Vectors: `f ← f C_{:,1..k} C⁺_{1..k,:}`. Edges: the `m` largest, and those from the constant, which
 //! are free; each coordinate of the next node layer is computed from the inputs whose edge to it is
 //! kept. Of equally strong edges all stay. One node layer at a time.
 //!
 //! Source: Bushnaq et al. 2024, arXiv:2405.10928, §3 (ablations).
-//! Bisection as in the authors' runs: between none and as many edges as the node layers have pairs of
-//! coordinates, those included that the bases dropped. Where more edges are not always better, the
-//! answer depends on the path, so it is theirs.
-//! Differs: a trial ends once its errors are more than can be made good (exact).
 //! Memory: one node layer's values of all samples.
 
 use ndarray::{Array2, ArrayView2, Axis};
 use nissl_core::section::{Basis, Chain, InteractionBasis, Samples};
-use nissl_core::{Error, Progress, Result};
+use nissl_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::edges::{EdgeMatrix, ends};
-use super::masked::{Group, Masked};
+use super::edges::EdgeMatrix;
+use super::trial::Trial;
 
 /// How the network's answers are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -30,35 +26,20 @@ pub enum Measure {
     CrossEntropy,
 }
 
-/// What one node layer needs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Required {
-    /// The node layer.
-    pub node_layer: String,
-    /// The next one.
-    pub to: String,
-    /// Accuracy or cross-entropy of the network as it is.
-    pub full: f64,
-    /// Vectors needed, the constant among them; `None` where not even all are enough.
-    pub vectors: Option<usize>,
-    /// Edges needed, without those from the constant; `None` where not even all are enough.
-    pub edges: Option<usize>,
-}
-
 /// A network whose answers are judged after ablations at one node layer.
 pub struct Ablation<'a> {
-    chain: &'a Chain,
-    layer: usize,
+    pub(super) chain: &'a Chain,
+    pub(super) layer: usize,
     measure: Measure,
-    blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
     rows: usize,
     full: f64,
 }
 
 /// Every so-manieth sample: each block stands for all.
-struct Block {
+pub(super) struct Block {
     /// `[sample · position, coordinate]`
-    rows: Array2<f64>,
+    pub(super) rows: Array2<f64>,
     /// Of each output row.
     answers: Vec<u32>,
 }
@@ -131,25 +112,6 @@ impl<'a> Ablation<'a> {
         self.projected(basis, kept, f64::INFINITY)
     }
 
-    /// The fewest first vectors that cost no more than `tolerance`.
-    ///
-    /// # Errors
-    /// A basis of another node layer, or an interruption.
-    pub fn vectors_needed(
-        &self,
-        basis: &Basis,
-        tolerance: f64,
-        progress: &Progress,
-    ) -> Result<Option<usize>> {
-        for kept in (1..=basis.vectors()).chain([basis.coordinates()]) {
-            progress.check(|| format!("{kept} vectors"))?;
-            if self.is_enough(self.projected(basis, kept, tolerance)?, tolerance) {
-                return Ok(Some(kept));
-            }
-        }
-        Ok(None)
-    }
-
     /// Accuracy or cross-entropy with the `kept` largest edges, and how many are as large as those.
     ///
     /// # Errors
@@ -164,51 +126,14 @@ impl<'a> Ablation<'a> {
         trial.score(kept, f64::INFINITY)
     }
 
-    /// The fewest largest edges that cost no more than `tolerance`.
-    ///
-    /// # Errors
-    /// Edges or bases of other node layers, or an interruption.
-    pub fn edges_needed(
-        &self,
-        bases: &InteractionBasis,
-        edges: &EdgeMatrix,
-        tolerance: f64,
-        progress: &Progress,
-    ) -> Result<Option<usize>> {
-        let mut trial = Trial::new(self, bases, edges)?;
-        let mut enough = |kept: usize| -> Result<bool> {
-            progress.check(|| format!("{kept} edges"))?;
-            let (score, _) = trial.score(kept, tolerance)?;
-            Ok(self.is_enough(score, tolerance))
-        };
-        let extent = self.chain.sections[self.layer].extent();
-        let (mut fails, mut does) = (0, extent.inputs * extent.outputs);
-        let mut known = false;
-        while does - fails > 1 {
-            let middle = fails + (does - fails).div_ceil(2);
-            if enough(middle)? {
-                (does, known) = (middle, true);
-            } else {
-                fails = middle;
-            }
-        }
-        if !known && !enough(does)? {
-            return Ok(None);
-        }
-        if does == 1 && enough(0)? {
-            return Ok(Some(0));
-        }
-        Ok(Some(trial.as_large(does.min(trial.order.len()))))
-    }
-
-    fn is_enough(&self, score: f64, tolerance: f64) -> bool {
+    pub(super) fn is_enough(&self, score: f64, tolerance: f64) -> bool {
         match self.measure {
             Measure::Accuracy => score >= self.full - tolerance,
             Measure::CrossEntropy => score <= self.full + tolerance,
         }
     }
 
-    fn projected(&self, basis: &Basis, kept: usize, tolerance: f64) -> Result<f64> {
+    pub(super) fn projected(&self, basis: &Basis, kept: usize, tolerance: f64) -> Result<f64> {
         let extent = self.chain.sections[self.layer].extent();
         if basis.coordinates() != extent.inputs {
             let found = format!("{} coordinates", basis.coordinates());
@@ -224,7 +149,7 @@ impl<'a> Ablation<'a> {
 
     /// The score with each block changed by `change` and run on from node layer `from`. Ends early,
     /// with a score that is not enough, once the errors are more than `tolerance` allows.
-    fn score(
+    pub(super) fn score(
         &self,
         tolerance: f64,
         mut change: impl FnMut(usize, ArrayView2<'_, f64>) -> Result<Array2<f64>>,
@@ -273,107 +198,4 @@ impl Measure {
             }
         }
     }
-}
-
-/// Edges that are kept or not, tried again and again.
-struct Trial<'a> {
-    ablation: &'a Ablation<'a>,
-    masked: Masked<'a>,
-    target: &'a Basis,
-    new: Vec<Array2<f64>>,
-    edges: &'a EdgeMatrix,
-    /// Edges as `[target, source]`, largest first, without those from the constant.
-    order: Vec<[usize; 2]>,
-}
-
-impl<'a> Trial<'a> {
-    fn new(
-        ablation: &'a Ablation<'a>,
-        bases: &'a InteractionBasis,
-        edges: &'a EdgeMatrix,
-    ) -> Result<Self> {
-        let pair = ends(ablation.chain, bases, ablation.layer)?;
-        let [source, target] = pair;
-        let expected = [target.vectors(), source.vectors()];
-        if edges.weights.shape() != expected {
-            let found = format!("{:?}", edges.weights.shape());
-            return Err(Error::setting("edges", found, format!("{expected:?}, as the bases")));
-        }
-        let section = ablation.chain.sections[ablation.layer].as_ref();
-        let mut order: Vec<[usize; 2]> = (0..target.vectors())
-            .flat_map(|i| (0..source.vectors()).map(move |j| [i, j]))
-            .filter(|&[_, j]| edges.constant != Some(j))
-            .collect();
-        let weight = |&[i, j]: &[usize; 2]| edges.weights[[i, j]];
-        order.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
-        let new = ablation.blocks.iter().map(|block| source.project(block.rows.view()));
-        let new = new.collect::<Result<_>>()?;
-        Ok(Self { ablation, masked: Masked::new(section, pair), target, new, edges, order })
-    }
-
-    /// How many edges are as large as the `kept`th.
-    fn as_large(&self, kept: usize) -> usize {
-        let Some(&[i, j]) = kept.checked_sub(1).and_then(|last| self.order.get(last)) else {
-            return kept.min(self.order.len());
-        };
-        let least = self.edges.weights[[i, j]];
-        let more = self.order[kept..].iter().take_while(|at| self.edges.weights[**at] >= least);
-        kept + more.count()
-    }
-
-    fn groups(&self, kept: usize) -> Vec<Group> {
-        let mut inputs: Vec<Vec<usize>> =
-            vec![self.edges.constant.into_iter().collect(); self.target.vectors()];
-        for &[i, j] in &self.order[..kept] {
-            inputs[i].push(j);
-        }
-        let mut groups: Vec<Group> = Vec::new();
-        for (i, mut inputs) in inputs.into_iter().enumerate() {
-            inputs.sort_unstable();
-            match groups.iter_mut().find(|(mask, _)| *mask == inputs) {
-                Some((_, outputs)) => outputs.push(i),
-                None => groups.push((inputs, vec![i])),
-            }
-        }
-        groups
-    }
-
-    fn score(&mut self, kept: usize, tolerance: f64) -> Result<(f64, usize)> {
-        let kept = self.as_large(kept.min(self.order.len()));
-        let groups = self.groups(kept);
-        let Self { ablation, masked, new, target, .. } = self;
-        let score = ablation.score(
-            tolerance,
-            |block, _| target.restore(masked.outputs(block, &new[block], &groups)?.view()),
-            ablation.layer + 1,
-        )?;
-        Ok((score, kept))
-    }
-}
-
-/// What every node layer but the last needs, with `edges` as [`super::Edges::all`] gives them.
-///
-/// # Errors
-/// As [`Ablation`].
-pub fn required(
-    chain: &Chain,
-    samples: &dyn Samples,
-    answers: &[u32],
-    (bases, edges): (&InteractionBasis, &[EdgeMatrix]),
-    (measure, tolerance): (Measure, f64),
-    progress: &Progress,
-) -> Result<Vec<Required>> {
-    let mut all = Vec::with_capacity(edges.len());
-    for (layer, edges) in edges.iter().enumerate() {
-        let ablation = Ablation::new(chain, samples, answers, measure, layer)?;
-        let basis = bases.of(&edges.from)?;
-        all.push(Required {
-            node_layer: edges.from.clone(),
-            to: edges.to.clone(),
-            full: ablation.full(),
-            vectors: ablation.vectors_needed(basis, tolerance, progress)?,
-            edges: ablation.edges_needed(bases, edges, tolerance, progress)?,
-        });
-    }
-    Ok(all)
 }

@@ -9,6 +9,7 @@
 
 use ndarray::{Array2, ArrayView2};
 use nissl_core::features::product;
+use nissl_core::section::{Chain, InteractionBasis, Samples};
 use nissl_core::{Error, Result};
 
 /// The waves of one coordinate.
@@ -85,9 +86,75 @@ impl Waves {
     }
 }
 
+/// The strongest waves of all coordinates of `bases` over the sums of two numbers below `modulus`, which
+/// `samples` are in the order `(0, 0)`, `(0, 1)`, …: `[node layer][vector]`, in words. The positions of a
+/// node layer are added up.
+///
+/// # Errors
+/// Another number of samples, or bases of another chain.
+pub fn wave_labels(
+    chain: &Chain,
+    samples: &dyn Samples,
+    bases: &InteractionBasis,
+    modulus: usize,
+) -> Result<Vec<Vec<String>>> {
+    let count = samples.samples();
+    if count != modulus * modulus {
+        return Err(Error::setting("samples", count, format!("{modulus} times {modulus} sums")));
+    }
+    let mut rows = samples.rows(0..count)?;
+    let mut all = Vec::with_capacity(bases.node_layers.len());
+    for (layer, basis) in bases.node_layers.iter().enumerate() {
+        if let Some(before) = layer.checked_sub(1).and_then(|n| chain.sections.get(n)) {
+            rows = before.forward(rows.view())?;
+        }
+        let positions = rows.nrows() / count;
+        let new = basis.project(rows.view())?;
+        let label = |vector: usize| {
+            let grid = Array2::from_shape_fn((modulus, modulus), |(x, y)| {
+                let first = (x * modulus + y) * positions;
+                (first..first + positions).map(|row| new[[row, vector]]).sum()
+            });
+            Ok(if basis.constant == Some(vector) || grid.iter().all(|it| *it == 0.0) {
+                "constant".to_owned()
+            } else {
+                Waves::of(grid.view())?.label()
+            })
+        };
+        all.push((0..basis.vectors()).map(label).collect::<Result<_>>()?);
+    }
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coordinates_are_told_by_their_waves() {
+        use nissl_core::section::{Affine, Basis, Held};
+        let w = std::f64::consts::TAU / 13.0;
+        let wave = |at: usize| {
+            let (x, y) = ((at / 13) as f64, (at % 13) as f64);
+            [(w * 2.0 * x).cos(), (w * 5.0 * (x + y)).sin(), 1.0]
+        };
+        let rows = Array2::from_shape_fn((169, 3), |(row, column)| wave(row)[column]);
+        let held = Held { rows, positions: 1 };
+        // The section exchanges the first two.
+        let weight = ndarray::array![[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
+        let section = Affine { name: "a".into(), positions: 1, weight };
+        let chain = Chain { sections: vec![Box::new(section)], end: "b".to_owned() };
+        let bases = InteractionBasis {
+            settings: serde_json::Value::Null,
+            samples: 0,
+            warnings: Vec::new(),
+            node_layers: ["a", "b"].map(|name| Basis::identity(name, 3)).to_vec(),
+        };
+        let found = wave_labels(&chain, &held, &bases, 13).expect("found");
+        assert_eq!(found[0], ["cos 2x", "cos 5(x + y)", "constant"]);
+        assert_eq!(found[1], ["cos 5(x + y)", "cos 2x", "constant"]);
+        assert!(wave_labels(&chain, &held, &bases, 12).is_err());
+    }
 
     fn values(of: impl Fn(f64, f64) -> f64) -> Array2<f64> {
         Array2::from_shape_fn((13, 13), |(x, y)| of(x as f64, y as f64))

@@ -10,10 +10,13 @@ mod edges;
 mod fourier;
 mod graph;
 mod masked;
+mod needed;
 #[cfg(test)]
 mod tests;
+mod trial;
 
-pub use ablate::{Ablation, Measure, Required, required};
+pub use ablate::{Ablation, Measure};
 pub use edges::{EdgeFormula, EdgeMatrix, Edges};
-pub use fourier::Waves;
+pub use fourier::{Waves, wave_labels};
 pub use graph::{EdgeScale, graph, modules};
+pub use needed::{Ablate, Kept, Required, Schedule};

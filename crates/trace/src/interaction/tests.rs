@@ -221,15 +221,33 @@ fn only_what_is_read_is_needed() {
     let quiet = Progress::silent();
     let edges = Edges::default().all(&chain, &held, &bases, &quiet).expect("found");
     for (measure, tolerance) in [(Measure::Accuracy, 0.001), (Measure::CrossEntropy, 1e-9)] {
-        let found =
-            required(&chain, &held, &answers, (&bases, &edges), (measure, tolerance), &quiet)
-                .expect("found");
+        let found = Ablate { measure, tolerance, ..Ablate::default() }
+            .required(&chain, &held, &answers, (&bases, &edges), &quiet)
+            .expect("found");
         // x → y: 1 → 1 alone, the constant being free, but the two others are of like weight.
         assert!(found[0].edges.is_some_and(|n| n <= 2), "{found:?}");
         // y → z: both outputs read the first coordinate, with equal weights, which stay together.
         assert_eq!(found[1].edges, Some(2), "{measure:?}");
         // The constant is the last vector here, and is needed: 0.1 of a shift.
         assert_eq!(found[0].vectors, Some(3), "{measure:?}");
+        let linear = Ablate {
+            edge_schedule: Schedule::Linear,
+            vector_schedule: Schedule::Linear,
+            measure,
+            tolerance,
+            ..Ablate::default()
+        };
+        let curves =
+            linear.required(&chain, &held, &answers, (&bases, &edges), &quiet).expect("found");
+        assert_eq!((curves[1].edges, curves[0].vectors), (Some(2), Some(3)), "{measure:?}");
+        let curve = &curves[1].edge_curve;
+        assert_eq!((curve[0].kept, curve[curve.len() - 1].kept), (6, 0), "most first: {curve:?}");
+        let stopped = Ablate { stop: Some(1e-6), ..linear };
+        let stopped =
+            stopped.required(&chain, &held, &answers, (&bases, &edges), &quiet).expect("found");
+        let lengths = [&stopped, &curves].map(|it| it[0].vector_curve.len());
+        assert!(lengths[0] < lengths[1], "{stopped:?}");
+        assert_eq!(stopped[1].edges, Some(2), "{measure:?}");
     }
     let ablation = Ablation::new(&chain, &held, &answers, Measure::Accuracy, 1).expect("fits");
     assert!((ablation.full() - 1.0).abs() < 1e-12);

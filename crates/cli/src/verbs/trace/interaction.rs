@@ -1,25 +1,27 @@
 //! `nissl trace interaction MODEL --sums N|--tokens FILE|--text FILE…|--recording REC [--bases FILE]`
 
 mod data;
+mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ndarray::Axis;
 use nissl_core::graph::{Graph, Orientation};
-use nissl_core::progress::significant;
 use nissl_core::section::InteractionBasis;
 use nissl_core::store::Provenance;
 use nissl_core::{Column, Error, Result, Table};
-use nissl_decompose::interaction_basis::LocalInteractionBasis;
+use nissl_decompose::interaction_basis::{BasisKind, LocalInteractionBasis};
+use nissl_studies::report::interaction_page::{self, Interactions};
 use nissl_trace::interaction::{
-    EdgeMatrix, EdgeScale, Edges, Measure, Required, graph, modules, required,
+    Ablate, EdgeMatrix, EdgeScale, Edges, Required, graph, modules, wave_labels,
 };
 use nissl_trace::leiden::Communities;
 
 use crate::Context;
 use crate::verbs::cut_network::Data;
 use data::{Opened, open};
+use tell::{real, show};
 
 /// `nissl trace interaction`
 #[derive(Clone, Debug, clap::Args)]
@@ -36,21 +38,26 @@ pub(crate) struct InteractionArgs {
     /// Also find how few vectors and edges each node layer needs
     #[arg(long)]
     ablate: bool,
-    /// How the network's answers are judged: sums and next tokens by the truth, a perceptron's by its own
-    #[arg(long, value_enum, default_value_t, requires = "ablate")]
-    measure: Measure,
-    /// What an ablation may cost, in the measure's unit, at least 0
-    #[arg(long, default_value_t = 0.001, requires = "ablate", value_name = "COST")]
-    tolerance: f64,
+    #[command(flatten)]
+    ablation: Ablate,
+    /// Also find principal components, to see beside them what the bases save
+    #[arg(long, conflicts_with = "bases")]
+    beside_pca: bool,
     /// Resolutions of the modules, above 0, separated by commas: higher ones find more (γ); the graph keeps the first
     #[arg(long, value_name = "GAMMA,...", value_delimiter = ',', default_value = "0.5")]
     resolution: Vec<f64>,
     /// The weight of an edge in the search for modules
     #[arg(long, value_enum, default_value_t)]
     scale: Scale,
-    /// Keep the graph, with its modules, in this folder
+    /// Keep the graph, with its modules and labels, in this folder
     #[arg(short, long, value_name = "GRAPH")]
     output: Option<PathBuf>,
+    /// Write a page with the drawing
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Coordinates of each node layer that are drawn, the most important ones, at least 1
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    shown: usize,
     #[command(flatten)]
     basis: LocalInteractionBasis,
     #[command(flatten)]
@@ -78,6 +85,16 @@ struct Found {
     bases: InteractionBasis,
     edges: Vec<EdgeMatrix>,
     required: Vec<Required>,
+    /// By node layer and vector; empty where the data tell no words.
+    labels: Vec<Vec<String>>,
+    /// The same between principal components.
+    beside: Option<(Vec<EdgeMatrix>, Vec<Required>)>,
+}
+
+impl Found {
+    fn label(&self, layer: usize, vector: usize) -> String {
+        self.labels.get(layer).and_then(|all| all.get(vector)).cloned().unwrap_or_default()
+    }
 }
 
 pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitCode> {
@@ -96,10 +113,19 @@ pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitC
             Some(bases) => bases,
             None => settings.fit(opened.chain, opened.samples, context.progress)?,
         };
-        let edges = args.edges.all(opened.chain, opened.samples, &bases, context.progress)?;
-        let required =
-            if args.ablate { ablated(args, opened, &bases, &edges, context)? } else { Vec::new() };
-        Ok(Found { bases, edges, required })
+        let (edges, required) = interactions(args, opened, &bases, context)?;
+        let beside = if args.beside_pca {
+            let settings = LocalInteractionBasis { basis: BasisKind::Pca, ..settings };
+            let bases = settings.fit(opened.chain, opened.samples, context.progress)?;
+            Some(interactions(args, opened, &bases, context)?)
+        } else {
+            None
+        };
+        let labels = match args.data.sums {
+            Some(modulus) => wave_labels(opened.chain, opened.samples, &bases, modulus as usize)?,
+            None => Vec::new(),
+        };
+        Ok(Found { bases, edges, required, labels, beside })
     })?;
     let scale = match args.scale {
         Scale::Plain => EdgeScale::Plain,
@@ -117,7 +143,10 @@ pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitC
     if let (Some(folder), Some((first, _))) = (&args.output, split.first()) {
         let kept = graph(&found.bases, &found.edges, EdgeScale::Plain, Orientation::Directed)?;
         let module = first.of.iter().map(|&module| module as u32).collect();
-        let nodes = kept.nodes().clone().with("module", Column::U32(module));
+        let mut nodes = kept.nodes().clone().with("module", Column::U32(module));
+        if !found.labels.is_empty() {
+            nodes = nodes.with("label", Column::Text(labels(&found)));
+        }
         let kept = Graph::new(nodes, kept.edges().clone(), Orientation::Directed)?;
         let settings = serde_json::json!({
             "method": "interaction", "edges": args.edges, "basis": found.bases.settings,
@@ -129,15 +158,55 @@ pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitC
         }
         kept.save(folder, args.data.told(&path, provenance)?, context.global.existing())?;
     }
+    if let (Some(file), Some((first, _))) = (&args.html, split.first()) {
+        let label = |layer: usize, vector: usize| found.label(layer, vector);
+        let interactions = Interactions {
+            bases: &found.bases,
+            edges: &found.edges,
+            modules: first,
+            required: &found.required,
+            label: &label,
+            shown: args.shown,
+        };
+        interaction_page::page(&interactions, &args.data.model)?.write(file)?;
+    }
     show(args, &found, &split, context)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The edges between the coordinates of `bases`, and what is needed of them where that was asked for.
+fn interactions(
+    args: &InteractionArgs,
+    opened: &Opened<'_>,
+    bases: &InteractionBasis,
+    context: &Context<'_>,
+) -> Result<(Vec<EdgeMatrix>, Vec<Required>)> {
+    let edges = args.edges.all(opened.chain, opened.samples, bases, context.progress)?;
+    let required =
+        if args.ablate { ablated(args, opened, bases, &edges, context)? } else { Vec::new() };
+    Ok((edges, required))
+}
+
+/// The labels of all nodes of the graph, which has no constants.
+fn labels(found: &Found) -> Vec<String> {
+    let layers = found.bases.node_layers.iter().enumerate();
+    let all = layers.flat_map(|(layer, basis)| {
+        let vectors = (0..basis.vectors()).filter(|&n| basis.constant != Some(n));
+        vectors.map(move |vector| found.label(layer, vector))
+    });
+    all.collect()
 }
 
 fn validate(args: &InteractionArgs) -> Result<()> {
     args.basis.validate()?;
     args.edges.validate()?;
-    if !(args.tolerance.is_finite() && args.tolerance >= 0.0) {
-        return Err(Error::setting("tolerance", args.tolerance, "a number of at least 0"));
+    args.ablation.validate()?;
+    if !args.ablate && args.ablation != Ablate::default() {
+        let expected = "--ablate beside its settings, such as --tolerance or --edge-schedule";
+        return Err(Error::setting("ablate", "absent", expected));
+    }
+    if args.shown == 0 {
+        return Err(Error::setting("shown", 0, "at least 1"));
     }
     if let Some(wrong) = args.resolution.iter().find(|it| !(it.is_finite() && **it > 0.0)) {
         return Err(Error::setting("resolution", wrong, "numbers above 0"));
@@ -166,8 +235,8 @@ fn ablated(
         Some(answers) => answers.clone(),
         None => own(opened)?,
     };
-    let judged = (args.measure, args.tolerance);
-    required(opened.chain, opened.samples, &answers, (bases, edges), judged, context.progress)
+    let interaction = (bases, edges);
+    args.ablation.required(opened.chain, opened.samples, &answers, interaction, context.progress)
 }
 
 /// The network's own answers: its largest outputs, the last of equal ones, as ablations judge them.
@@ -198,113 +267,4 @@ fn least(found: &Found) -> Result<f64> {
         return Ok(least);
     }
     Err(Error::setting("scale", "log", "a network that needs edges; this one needs none"))
-}
-
-/// Edges above 0 that do not come from the constant.
-fn real(edges: &EdgeMatrix) -> Vec<f64> {
-    let all = edges.weights.indexed_iter();
-    let real = all.filter(|((_, from), weight)| edges.constant != Some(*from) && **weight > 0.0);
-    real.map(|(_, &weight)| weight).collect()
-}
-
-fn show(
-    args: &InteractionArgs,
-    found: &Found,
-    split: &[(Communities, Table)],
-    context: &Context<'_>,
-) -> Result<()> {
-    for warning in &found.bases.warnings {
-        context.printer.note(&format!("warning: {warning}"));
-    }
-    if context.printer.is_json() {
-        return json(args, found, split, context);
-    }
-    let count = |it: Option<usize>| it.map_or_else(|| "more".to_owned(), |it| it.to_string());
-    let mut headers = vec!["from", "to", ">vectors", ">edges", ">largest"];
-    if args.ablate {
-        headers.extend([">vectors needed", ">edges needed"]);
-    }
-    let rows: Vec<Vec<String>> = found
-        .edges
-        .iter()
-        .enumerate()
-        .map(|(layer, edges)| {
-            let sizes = real(edges);
-            let mut row = vec![
-                edges.from.clone(),
-                edges.to.clone(),
-                edges.weights.ncols().to_string(),
-                sizes.len().to_string(),
-                significant(sizes.iter().copied().fold(0.0, f64::max)),
-            ];
-            if let Some(needs) = found.required.get(layer) {
-                row.extend([count(needs.vectors), count(needs.edges)]);
-            }
-            row
-        })
-        .collect();
-    context.printer.table(&headers, &rows);
-    if let Some(needs) = found.required.first() {
-        let what = match args.measure {
-            Measure::Accuracy => "accuracy",
-            Measure::CrossEntropy => "cross-entropy",
-        };
-        let full = significant(needs.full);
-        let cost = significant(args.tolerance);
-        context.printer.note(&format!(
-            "{what} of the whole network {full}, which may worsen by {cost}; edges from the constant are free"
-        ));
-    }
-    let rows: Vec<Vec<String>> = args
-        .resolution
-        .iter()
-        .zip(split)
-        .map(|(gamma, (communities, table))| {
-            let sizes = table.u32s("size")?;
-            let spans = table.u32s("node_layers")?;
-            let several = spans.iter().filter(|span| **span > 1).count();
-            let largest: Vec<String> = sizes.iter().take(6).map(u32::to_string).collect();
-            Ok(vec![
-                gamma.to_string(),
-                sizes.len().to_string(),
-                several.to_string(),
-                largest.join(" "),
-                significant(communities.modularity),
-            ])
-        })
-        .collect::<Result<_>>()?;
-    let headers = [">resolution", ">modules", ">over several layers", "largest", ">modularity"];
-    context.printer.table(&headers, &rows);
-    if let Some(folder) = &args.output {
-        context.printer.note(&format!("graph with modules in {}", folder.display()));
-    }
-    Ok(())
-}
-
-fn json(
-    args: &InteractionArgs,
-    found: &Found,
-    split: &[(Communities, Table)],
-    context: &Context<'_>,
-) -> Result<()> {
-    let edges = found.edges.iter().map(|edges| {
-        let sizes = real(edges);
-        serde_json::json!({
-            "from": edges.from, "to": edges.to,
-            "vectors": [edges.weights.ncols(), edges.weights.nrows()],
-            "edges": sizes.len(), "largest": sizes.iter().copied().fold(0.0, f64::max),
-            "sum": sizes.iter().sum::<f64>(),
-        })
-    });
-    let modules = args.resolution.iter().zip(split).map(|(gamma, (communities, table))| {
-        Ok(serde_json::json!({
-            "resolution": gamma, "modularity": communities.modularity,
-            "size": table.u32s("size")?, "node_layers": table.u32s("node_layers")?,
-        }))
-    });
-    context.printer.json(&serde_json::json!({
-        "path": args.output, "samples": found.bases.samples, "warnings": found.bases.warnings,
-        "edges": edges.collect::<Vec<_>>(), "required": found.required,
-        "modules": modules.collect::<Result<Vec<_>>>()?,
-    }))
 }

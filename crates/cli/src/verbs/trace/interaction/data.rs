@@ -36,6 +36,16 @@ pub(super) fn open<T>(
         return follow(&Opened { chain: &cut.chain, samples: &samples, end, answers: None });
     }
     let network = Transformer::open(path)?;
+    if let Some(modulus) = data.sums
+        && network.vocabulary() != modulus as usize + 1
+    {
+        let tokens = network.vocabulary();
+        let expected = format!(
+            "{}: the network has {tokens} tokens, the numbers and the one that asks for the sum",
+            tokens.saturating_sub(1)
+        );
+        return Err(Error::setting("sums", modulus, expected));
+    }
     let (inputs, answers) = questions(data, context)?;
     let positions = inputs.first().map_or(0, Vec::len);
     let usual = network.usual_node_layers();
