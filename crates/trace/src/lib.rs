@@ -1,6 +1,7 @@
 //! From a network and its features to a Graph: circuits, attribution, interactions, modules.
 
 pub mod attribution;
+pub mod communities;
 pub mod frozen;
 pub mod input_invariant;
 pub mod interaction;

@@ -1,0 +1,20 @@
+//! Communities of undirected weighted graphs: block models, and other detectors beside them.
+
+mod block_model;
+mod combinatorics;
+mod embedding;
+mod graph;
+mod hierarchy;
+mod merging;
+mod moves;
+mod nested;
+mod objective;
+mod splitting;
+mod state;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub use block_model::{BlockModel, Blocks, DegreeCorrection, DegreePrior, Model};
+pub use graph::WeightedGraph;
+pub use weights::Weights;
