@@ -102,8 +102,17 @@ impl Hdf5 {
     pub(super) fn read(&self, path: &str) -> Result<Option<Value>> {
         guarded(&self.path, || {
             let mut budget = Budget { objects: MOST_OBJECTS, bytes: MOST_BYTES };
-            let found = self.find(path)?;
-            found.map(|object| self.value(&object, 0, &mut budget)).transpose()
+            if let Some(object) = self.find(path)? {
+                return self.value(&object, 0, &mut budget).map(Some);
+            }
+            // The last parts of a path may lie inside a dataset: an element or a field.
+            for (at, _) in path.rmatch_indices('/') {
+                if let Some(object @ Object::Dataset(_)) = self.find(&path[..at])? {
+                    let value = self.value(&object, 0, &mut budget)?;
+                    return Ok(value.at(&path[at..]).cloned());
+                }
+            }
+            Ok(None)
         })
     }
 

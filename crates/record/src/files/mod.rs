@@ -1,6 +1,7 @@
 //! Containers that laboratories keep their recordings in, read as one tree of named parts.
 //!
-//! HDF5 (`.h5`, `.nwb`, new `.mat`), MATLAB 5 (`.mat`), and JSON. Nothing is ever executed.
+//! HDF5 (`.h5`, `.nwb`, new `.mat`), MATLAB 5 (`.mat`), and JSON, read and written. Nothing is ever
+//! executed.
 
 mod hdf5;
 mod json;
@@ -8,6 +9,9 @@ mod mat5;
 #[cfg(test)]
 mod tests;
 mod value;
+mod write_hdf5;
+mod write_json;
+mod write_mat5;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -105,6 +109,32 @@ impl Container {
         let more = if found.len() > PATHS_TOLD { ", …" } else { "" };
         Error::file(&self.path, "keys", "without it", format!("`{wanted}`"))
             .with_help(format!("the file has {}{more}", shown.join(", ")))
+    }
+}
+
+/// A format that [`write`] knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// HDF5 with groups and arrays.
+    Hdf5,
+    /// MATLAB 5.
+    Matlab5,
+    /// MATLAB 7.3, which is HDF5 with conventions of its own.
+    Matlab73,
+    /// JSON.
+    Json,
+}
+
+/// Writes the named parts of `tree` to the file `path`.
+///
+/// # Errors
+/// A tree that is no map, names or parts that the format cannot hold, or a failed file operation.
+pub fn write(path: &Path, tree: &Value, layout: Layout) -> Result<()> {
+    match layout {
+        Layout::Hdf5 => write_hdf5::write_plain(path, tree),
+        Layout::Matlab5 => write_mat5::write(path, tree),
+        Layout::Matlab73 => write_hdf5::write_matlab(path, tree),
+        Layout::Json => write_json::write(path, tree),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Container, Value};
+use super::{Container, Layout, Value, write};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/containers").join(name)
@@ -148,4 +148,42 @@ fn files_with_flipped_bits_are_refused_or_read_and_never_panic() {
             reads_or_refuses(&path);
         }
     }
+}
+
+#[test]
+fn what_is_written_is_read_in_every_layout() {
+    let matrix = ndarray::Array2::from_shape_fn((700, 9), |(i, j)| (i * 10 + j) as f64);
+    let tree = Value::map([
+        ("traces", Value::of_matrix(&matrix)),
+        ("names", Value::texts(["AVAL", "RID", "DB01"])),
+        ("worm", Value::map([("fps", Value::number(4.0)), ("file", Value::Text("a b".into()))])),
+        ("time", Value::row(vec![0.0, 0.5, 1.0])),
+    ]);
+    let cells =
+        Value::List(vec![Value::row(vec![1.0, 2.0]), Value::Text("x".into()), Value::Nothing]);
+    let folder = tempfile::tempdir().expect("a folder");
+    for layout in [Layout::Hdf5, Layout::Matlab5, Layout::Matlab73, Layout::Json] {
+        let mut tree = tree.clone();
+        if let (Value::Map(parts), true) = (&mut tree, layout != Layout::Hdf5) {
+            parts.push(("cells".to_owned(), cells.clone()));
+        }
+        let path = folder.path().join("x.bin");
+        write(&path, &tree, layout).expect("writes");
+        let file = Container::open(&path).expect("opens");
+        assert_eq!(read(&file, "traces").matrix(), Some(matrix.clone()), "{layout:?}");
+        assert_eq!(read(&file, "names/2").text(), Some("DB01"), "{layout:?}");
+        assert_eq!(read(&file, "worm/fps").vector(), Some(vec![4.0]), "{layout:?}");
+        assert_eq!(read(&file, "worm/file").text(), Some("a b"), "{layout:?}");
+        assert_eq!(read(&file, "time").vector(), Some(vec![0.0, 0.5, 1.0]), "{layout:?}");
+        if layout != Layout::Hdf5 {
+            let cells = read(&file, "cells");
+            assert_eq!(cells.at("0").and_then(Value::vector), Some(vec![1.0, 2.0]), "{layout:?}");
+            assert_eq!(cells.at("1").and_then(Value::text), Some("x"), "{layout:?}");
+            let last = cells.at("2").and_then(Value::vector).unwrap_or_default();
+            assert!(last.is_empty(), "{layout:?}");
+        }
+    }
+    let bad = Value::map([("2x", Value::number(1.0))]);
+    assert!(write(&folder.path().join("bad.mat"), &bad, Layout::Matlab5).is_err());
+    assert!(!folder.path().join("bad.mat").exists());
 }

@@ -28,6 +28,27 @@ pub struct Numbers {
 }
 
 impl Value {
+    /// A row of numbers.
+    pub fn row(values: Vec<f64>) -> Self {
+        Self::Numbers(Numbers { shape: vec![values.len()], values })
+    }
+
+    /// A matrix `[row, column]`.
+    pub fn of_matrix(matrix: &Array2<f64>) -> Self {
+        let shape = vec![matrix.nrows(), matrix.ncols()];
+        Self::Numbers(Numbers { shape, values: matrix.iter().copied().collect() })
+    }
+
+    /// Named parts.
+    pub fn map<'a>(parts: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        Self::Map(parts.into_iter().map(|(name, part)| (name.to_owned(), part)).collect())
+    }
+
+    /// A list of texts.
+    pub fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::List(texts.into_iter().map(|text| Self::Text(text.to_owned())).collect())
+    }
+
     /// A single number.
     pub fn number(value: f64) -> Self {
         Self::Numbers(Numbers { shape: Vec::new(), values: vec![value] })

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::columns::{is_missing, is_sample_column};
 pub use self::format::Format;
+pub(crate) use self::parquet::numbers;
 
 use crate::network::Dtype;
 

@@ -166,7 +166,7 @@ impl Blocks {
 }
 
 /// The numbers of a column; missing ones are NaN.
-fn numbers(array: &dyn Array) -> Vec<f64> {
+pub(crate) fn numbers(array: &dyn Array) -> Vec<f64> {
     macro_rules! each {
         ($($type:ty: $to:expr;)*) => {
             $(if let Some(values) = array.as_primitive_opt::<$type>() {

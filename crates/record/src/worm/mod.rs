@@ -4,19 +4,25 @@ pub mod form;
 #[cfg(test)]
 mod golden;
 pub mod homogenise;
+pub mod hub;
 pub mod impute;
 pub mod labels;
+pub mod layouts;
 pub mod neurons;
 pub mod normalise;
 pub mod raw;
+pub mod recording;
 pub mod resample;
+pub mod set;
 pub mod smooth;
 mod spline;
+pub mod statistics;
 
 pub use form::{Signal, Worm, WormNeuron};
 pub use homogenise::{Homogenise, Outcome, TimeUnit};
 pub use impute::Imputation;
 pub use labels::{Confidence, Naming};
+pub use layouts::Dataset;
 pub use neurons::{Merge, Neuron, neuron, neurons, slot, slots};
 pub use normalise::Normalisation;
 pub use raw::{Fluorescence, LeftOut, RawWorm, Stimulus};

@@ -109,6 +109,14 @@ impl RawWorm {
         self.columns = kept.iter().map(|&row| self.columns[row]).collect();
     }
 
+    /// Leaves out the neurons of which no sample was measured.
+    pub fn leave_out_unmeasured(&mut self) {
+        let rows = self.traces.rows();
+        let empty = rows.into_iter().map(|row| row.iter().all(|value| !value.is_finite()));
+        let empty: Vec<bool> = empty.collect();
+        self.leave_out(|row| empty[row].then(|| "no sample was measured".to_owned()));
+    }
+
     /// # Errors
     /// Parts that do not fit each other: a label a neuron, a time a sample.
     pub fn validate(&self) -> Result<()> {
