@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod chat;
+pub mod components;
 pub mod device;
 pub mod error;
 pub mod features;

@@ -15,6 +15,7 @@ mod parity;
 mod simd;
 pub mod sparse_code;
 mod tensors;
+pub mod thin;
 mod vocabulary;
 
 pub use mmap::Mapped;

@@ -1,5 +1,6 @@
 //! Generators of data whose truth is known.
 
+pub mod dynamic_communities;
 pub mod language;
 pub mod planted;
 pub mod planted_circuit;

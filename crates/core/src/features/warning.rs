@@ -30,6 +30,16 @@ pub enum Warning {
         /// Samples to find them in.
         samples: usize,
     },
+    /// Units that never move and were left out.
+    ConstantUnits {
+        /// Their names.
+        units: Vec<String>,
+    },
+    /// Runs from other starts ended at other factors.
+    UnstableRestarts {
+        /// Their mean factor match score, at most 1.
+        stability: f64,
+    },
     /// The fit used all its iterations and was still improving.
     NotConverged {
         /// Iterations done.
@@ -50,6 +60,17 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "{features} features from {samples} samples; use at least five times as many samples"
+                )
+            }
+            Self::ConstantUnits { units } => {
+                let named = units.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if units.len() > 5 { ", …" } else { "" };
+                write!(f, "{} constant traces were left out: {named}{more}", units.len())
+            }
+            Self::UnstableRestarts { stability } => {
+                write!(
+                    f,
+                    "restarts disagree (match score {stability:.2}); ask for fewer components"
                 )
             }
             Self::NotConverged { iterations } => {

@@ -17,6 +17,7 @@ pub(crate) mod pieces;
 pub(crate) mod pointwise;
 pub(crate) mod rows;
 pub(crate) mod sparse;
+pub(crate) mod thin;
 
 use std::sync::LazyLock;
 
