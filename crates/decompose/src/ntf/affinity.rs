@@ -346,7 +346,9 @@ impl PairRows for Rows {
                 }
                 self.pair(animal, [first, second], out);
                 if let Some(null) = self.null.get(animal) {
-                    out.iter_mut().for_each(|value| *value = (*value - null[pair]).max(0.0));
+                    for value in out {
+                        *value = (*value - null[pair]).max(0.0);
+                    }
                 }
             }
             second += 1;

@@ -96,7 +96,8 @@ pub fn write_atlas(rows: &[AtlasRow], path: &Path) -> Result<()> {
         } else {
             stimulus.clone()
         };
-        text += &format!("{component},{stimulus},{fraction:.6},{expected:.6},{z:.4}\n");
+        let line = format!("{component},{stimulus},{fraction:.6},{expected:.6},{z:.4}\n");
+        text.push_str(&line);
     }
     write_bytes(path, text.as_bytes())
 }

@@ -43,7 +43,7 @@ impl Factors {
     /// Scales all columns to unit 2-norm, strongest component first, and gives the scales `λ`. A component
     /// that is zero stays so, with `λ = 0`.
     pub fn normalise(&mut self) -> Array1<f64> {
-        let scales = self.to_unit();
+        let scales = self.unit_columns();
         let mut order: Vec<usize> = (0..self.rank()).collect();
         order.sort_by(|&a, &b| scales[b].total_cmp(&scales[a]));
         self.take(&order);
@@ -51,7 +51,7 @@ impl Factors {
     }
 
     /// As [`Self::normalise`], with the components in their order.
-    pub(super) fn to_unit(&mut self) -> Array1<f64> {
+    pub(super) fn unit_columns(&mut self) -> Array1<f64> {
         let mut scales = Array1::ones(self.rank());
         for factor in self.modes_mut() {
             for (mut column, scale) in factor.columns_mut().into_iter().zip(&mut scales) {

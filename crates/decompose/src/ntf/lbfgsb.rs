@@ -48,7 +48,7 @@ pub(super) fn run(
     progress: &Progress,
 ) -> Result<Run> {
     let shape = Shape::of(&start);
-    let mut now = shape.evaluate(tensor, shape.join(&start))?;
+    let mut now = shape.evaluate(tensor, join(&start))?;
     let first = projected(&now);
     let mut errors = vec![now.error];
     let mut pairs: VecDeque<(Array1<f64>, Array1<f64>, f64)> = VecDeque::new();
@@ -165,10 +165,6 @@ impl Shape {
         Self { rows: factors.modes().map(ndarray::ArrayBase::nrows), rank: factors.rank() }
     }
 
-    fn join(&self, factors: &Factors) -> Array1<f64> {
-        factors.modes().into_iter().flatten().copied().collect()
-    }
-
     fn split(&self, x: ArrayView1<'_, f64>) -> Factors {
         let mut from = 0;
         let mut next = |rows: usize| {
@@ -183,10 +179,14 @@ impl Shape {
     fn evaluate(&self, tensor: &PairTensor, x: Array1<f64>) -> Result<Point> {
         let mut factors = self.split(x.view());
         let seen = pass(tensor, &mut factors, |_, _, _| {})?;
-        let slope = self.join(&slopes(tensor, &factors, &seen));
+        let slope = join(&slopes(tensor, &factors, &seen));
         let (value, error) = (0.5 * seen.error(tensor), seen.relative_error(tensor));
         Ok(Point { x, value, slope, error })
     }
+}
+
+fn join(factors: &Factors) -> Array1<f64> {
+    factors.modes().into_iter().flatten().copied().collect()
 }
 
 /// `F_n G − M` of each mode.

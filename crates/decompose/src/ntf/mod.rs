@@ -157,16 +157,16 @@ impl Ntf {
             Solver::Lbfgsb => lbfgsb::run(tensor, start, stop, progress),
         }
     }
+}
 
-    /// # Errors
-    /// More components than the tensor has times, or animals and pairs together.
-    pub(crate) fn fits(&self, tensor: &PairTensor, rank: usize) -> Result<()> {
-        let [pairs, animals, times] = tensor.shape();
-        let most = times.min(animals * pairs);
-        if rank == 0 || rank > most {
-            let expected = format!("1 to {most}, for there are {times} time bins");
-            return Err(Error::setting("rank", rank, expected));
-        }
-        Ok(())
+/// # Errors
+/// More components than the tensor has times, or animals and pairs together.
+fn fits(tensor: &PairTensor, rank: usize) -> Result<()> {
+    let [pairs, animals, times] = tensor.shape();
+    let most = times.min(animals * pairs);
+    if rank == 0 || rank > most {
+        let expected = format!("1 to {most}, for there are {times} time bins");
+        return Err(Error::setting("rank", rank, expected));
     }
+    Ok(())
 }

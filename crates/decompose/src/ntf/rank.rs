@@ -180,7 +180,7 @@ impl Ntf {
     pub fn scan(&self, tensor: &PairTensor, progress: &Progress) -> Result<Scan> {
         self.validate()?;
         let Ranks { from, to } = self.rank;
-        self.fits(tensor, to)?;
+        super::fits(tensor, to)?;
         let mut found: Vec<Restarts> = Vec::new();
         let mut rows = Vec::new();
         for rank in from..=to {
@@ -230,11 +230,11 @@ fn recommend(rows: &[RankRow]) -> (usize, Reason) {
     if let [only] = rows {
         return (only.rank, Reason::Asked);
     }
-    let worth = rows.windows(3).filter(|rows| {
+    let worth = rows.windows(3).rfind(|rows| {
         let (now, next) = (rows[0].error - rows[1].error, rows[1].error - rows[2].error);
         stable(&rows[1]) && now >= WORTH * next
     });
-    if let Some(rows) = worth.last() {
+    if let Some(rows) = worth {
         return (rows[1].rank, Reason::Criteria);
     }
     if let Some(row) = rows.iter().rfind(|row| stable(row)) {
@@ -332,7 +332,7 @@ mod tests {
         assert!((nuclear_norm(&two) - 1.0).abs() < 1e-12);
         let three = Array2::eye(3) * 7.0;
         assert!((nuclear_norm(&three) - 2.0).abs() < 1e-12);
-        assert_eq!(nuclear_norm(&Array2::ones((4, 3))), 0.0);
+        assert!(nuclear_norm(&Array2::ones((4, 3))).abs() < 1e-12);
         assert_eq!(knee(&[0.0, 3.0, 3.5, 3.6]), Some(1));
         assert_eq!(knee(&[0.0, 1.0, 2.0]), None);
     }

@@ -166,8 +166,7 @@ fn fill(trace: &mut [f32]) {
                 let share = (at - from) as f32 / (to - from) as f32;
                 trace[from] + share * (trace[to] - trace[from])
             }
-            (Some(only), None) => trace[only],
-            (None, Some(&only)) => trace[only],
+            (Some(only), None) | (None, Some(&only)) => trace[only],
             (None, None) => 0.0,
         };
     }

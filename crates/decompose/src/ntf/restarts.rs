@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::factors::{Factors, gram};
 use super::pass::residual;
 use super::tensor::PairTensor;
-use super::{Ntf, Run};
+use super::{Ntf, Run, fits};
 
 /// Tensors of fewer numbers than this have several runs at a time.
 const SMALL: usize = 1 << 23;
@@ -97,7 +97,7 @@ impl Ntf {
         progress: &Progress,
     ) -> Result<Restarts> {
         self.validate()?;
-        self.fits(tensor, rank)?;
+        fits(tensor, rank)?;
         let shape = tensor.shape();
         let stage = progress.stage("factorise", self.restarts as u64, "runs");
         let one = |number: usize| -> Result<Fit> {
@@ -159,7 +159,7 @@ impl Ntf {
     pub fn refit(&self, tensor: &PairTensor, fit: &Fit, progress: &Progress) -> Result<Fit> {
         let Run { mut factors, errors, converged } =
             self.run_from(tensor, fit.scaled(), 0xf_fffe, progress)?;
-        let lambda = factors.to_unit();
+        let lambda = factors.unit_columns();
         let error = errors.last().copied().unwrap_or(1.0);
         Fit { factors, lambda, error, errors, converged }.measured(tensor)
     }

@@ -2,6 +2,7 @@
 
 mod block_model;
 mod combinatorics;
+mod component_graph;
 mod embedding;
 mod graph;
 mod hierarchy;
@@ -16,5 +17,6 @@ mod tests;
 mod weights;
 
 pub use block_model::{BlockModel, Blocks, DegreeCorrection, DegreePrior, Model};
+pub use component_graph::{ComponentGraph, Threshold};
 pub use graph::WeightedGraph;
 pub use weights::Weights;

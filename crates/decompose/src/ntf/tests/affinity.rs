@@ -58,6 +58,9 @@ fn slopes(x: &[f32]) -> Vec<f64> {
     slopes.iter().map(|d| d / square.sqrt()).collect()
 }
 
+/// An affinity of two slopes.
+type Rule = fn(f64, f64) -> f64;
+
 #[test]
 fn the_specified_numbers_come_out() {
     // d = (1, 2, −1) and (4, −1, −1) give (2, 0, 1).
@@ -67,7 +70,7 @@ fn the_specified_numbers_come_out() {
     assert_eq!(found, [2.0, 0.0, 1.0]);
     let (x, y) = (noise(30, 1), noise(30, 2));
     let (dx, dy) = (slopes(&x), slopes(&y));
-    let kinds: [(Kind, fn(f64, f64) -> f64); 4] = [
+    let kinds: [(Kind, Rule); 4] = [
         (Kind::Geo, |x, y| (x * y).max(0.0).sqrt()),
         (Kind::Min, |x, y| if x * y > 0.0 { x.abs().min(y.abs()) } else { 0.0 }),
         (Kind::Rise, |x, y| (x.max(0.0) * y.max(0.0)).sqrt()),
@@ -139,7 +142,7 @@ fn missing_and_constant_neurons_are_masked_and_computed_rows_are_the_stored_ones
             [stored, computed].map(|of| ntf.fit(&of.tensor, 2, None, &silent).expect("fits"));
         assert_eq!(fits[0].best, fits[1].best);
         let pairs = &fits[0].best.factors.pairs;
-        assert_eq!(pairs.row(3).sum(), 0.0, "no animal has the pair");
+        assert!(pairs.row(3).sum() <= 0.0, "no animal has the pair");
     }
 }
 
@@ -250,7 +253,7 @@ fn recordings_are_matched_by_name_and_lined_up() {
     );
     assert!(read.animals[2].traces[0].is_none());
     let trace = read.animals[1].traces[0].as_ref().expect("AVA");
-    assert_eq!(trace[3], second[[3, 2]]);
+    assert!((trace[3] - second[[3, 2]]).abs() < 1e-12);
     // Lined up at an onset.
     let aligned = Reading { align: Some("salt".to_owned()), ..reading.clone() };
     let read = Animals::read(&recordings, &aligned, &stimuli).expect("reads");
