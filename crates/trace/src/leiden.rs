@@ -29,7 +29,7 @@ pub struct Communities {
 
 /// Neighbours and weights of each node; a node's own loop stands in `loops`, counted both ways.
 #[derive(Clone, Debug)]
-struct Net {
+pub(crate) struct Net {
     links: Vec<Vec<(usize, f64)>>,
     loops: Vec<f64>,
     strength: Vec<f64>,
@@ -42,7 +42,11 @@ struct Net {
 /// # Errors
 /// A resolution that is not positive, or a negative weight.
 pub fn leiden(graph: &Graph, resolution: f64, seed: u64) -> Result<Communities> {
-    let net = Net::of(graph, resolution)?;
+    Ok(of_net(&Net::of(graph, resolution)?, resolution, seed))
+}
+
+/// [`leiden`] of a net.
+pub(crate) fn of_net(net: &Net, resolution: f64, seed: u64) -> Communities {
     let mut random = nissl_core::seed::rng(seed, STREAM);
     let mut of: Vec<usize> = (0..net.links.len()).collect();
     let mut now = net.clone();
@@ -69,7 +73,7 @@ pub fn leiden(graph: &Graph, resolution: f64, seed: u64) -> Result<Communities> 
     }
     let of = by_size(&net.connected(&of));
     let modularity = net.modularity(&of, resolution);
-    Ok(Communities { of, modularity })
+    Communities { of, modularity }
 }
 
 /// `Q` of any communities of `graph`.
@@ -102,6 +106,28 @@ impl Net {
         Ok(Self::from_pairs(nodes, pairs, vec![0.0; nodes]))
     }
 
+    /// Of edges between rows.
+    pub(crate) fn of_pairs(
+        nodes: usize,
+        edges: &[(u32, u32, f64)],
+        resolution: f64,
+    ) -> Result<Self> {
+        if !(resolution.is_finite() && resolution > 0.0) {
+            return Err(Error::setting("resolution", resolution, "a positive number"));
+        }
+        if let Some(&(a, b, weight)) = edges.iter().find(|edge| edge.2 < 0.0) {
+            let found = format!("{weight} between the nodes {a} and {b}");
+            return Err(Error::setting("weight", found, "at least 0 for modularity"));
+        }
+        let pairs = edges.iter().map(|&(a, b, weight)| ((a as usize, b as usize), weight));
+        Ok(Self::from_pairs(nodes, pairs.collect(), vec![0.0; nodes]))
+    }
+
+    /// The number of nodes.
+    pub(crate) fn nodes(&self) -> usize {
+        self.links.len()
+    }
+
     fn from_pairs(nodes: usize, pairs: BTreeMap<(usize, usize), f64>, mut loops: Vec<f64>) -> Self {
         let mut links = vec![Vec::new(); nodes];
         for ((a, b), weight) in pairs {
@@ -119,7 +145,7 @@ impl Net {
         Self { links, loops, strength, total }
     }
 
-    fn modularity(&self, of: &[usize], resolution: f64) -> f64 {
+    pub(crate) fn modularity(&self, of: &[usize], resolution: f64) -> f64 {
         if self.total <= 0.0 {
             return 0.0;
         }
@@ -139,7 +165,7 @@ impl Net {
     }
 
     /// Moves nodes to the neighbouring community of the best gain until none gains.
-    fn moved(
+    pub(crate) fn moved(
         &self,
         mut of: Vec<usize>,
         resolution: f64,
@@ -235,7 +261,7 @@ impl Net {
         of
     }
 
-    fn aggregated(&self, of: &[usize], count: usize) -> Self {
+    pub(crate) fn aggregated(&self, of: &[usize], count: usize) -> Self {
         let mut loops = vec![0.0; count];
         let mut pairs = BTreeMap::new();
         for (node, links) in self.links.iter().enumerate() {
@@ -273,7 +299,7 @@ impl Net {
 }
 
 /// Communities numbered from 0 in the order of their first node.
-fn renumbered(of: &[usize]) -> Vec<usize> {
+pub(crate) fn renumbered(of: &[usize]) -> Vec<usize> {
     let mut numbers = BTreeMap::new();
     let number = |community: &usize| {
         let next = numbers.len();
@@ -282,7 +308,7 @@ fn renumbered(of: &[usize]) -> Vec<usize> {
     of.iter().map(number).collect()
 }
 
-fn by_size(of: &[usize]) -> Vec<usize> {
+pub(crate) fn by_size(of: &[usize]) -> Vec<usize> {
     let of = renumbered(of);
     let count = 1 + of.iter().copied().max().unwrap_or(0);
     let mut sizes = vec![0usize; count];

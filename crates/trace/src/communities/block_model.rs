@@ -269,6 +269,12 @@ impl BlockModel {
         let cost = State::new(objective, &state.of, above.as_deref()).cost();
         (cost, levels)
     }
+    /// The objective of the description that [`Self::fit`] has chosen.
+    pub(super) fn chosen(&self, graph: &WeightedGraph, blocks: &Blocks) -> Result<Objective> {
+        let kinds = self.kinds();
+        let kind = if blocks.is_degree_corrected { kinds.last() } else { kinds.first() };
+        Objective::new(graph, kind.copied().unwrap_or(Kind::Bernoulli), self.weights)
+    }
 }
 
 /// The best of the lowest partitions that agglomeration passed, each polished.
