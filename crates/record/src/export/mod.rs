@@ -96,6 +96,10 @@ pub fn export(
         Format::Npz => {
             return Err(Error::setting("output", "npz", "npy, which holds one matrix as well"));
         }
+        Format::Hdf5 | Format::Mat | Format::Json | Format::Edf => {
+            let expected = "npy, csv, parquet or safetensors";
+            return Err(Error::setting("output", format.name(), expected));
+        }
     }
     let bytes = std::fs::metadata(out).at(out, "look at")?.len();
     let (samples, units) = (recording.samples(), recording.units());

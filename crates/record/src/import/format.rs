@@ -21,6 +21,14 @@ pub enum Format {
     Parquet,
     /// Named arrays of Hugging Face.
     Safetensors,
+    /// One array of HDF5, also NWB.
+    Hdf5,
+    /// One array of MATLAB, of version 5 or 7.3.
+    Mat,
+    /// One array of a JSON document.
+    Json,
+    /// Signals of electrodes, EDF or BDF.
+    Edf,
 }
 
 impl Format {
@@ -32,6 +40,10 @@ impl Format {
             Self::Csv => "csv",
             Self::Parquet => "parquet",
             Self::Safetensors => "safetensors",
+            Self::Hdf5 => "hdf5",
+            Self::Mat => "mat",
+            Self::Json => "json",
+            Self::Edf => "edf",
         }
     }
 
@@ -43,6 +55,10 @@ impl Format {
             "csv" | "tsv" => Some(Self::Csv),
             "parquet" => Some(Self::Parquet),
             "safetensors" => Some(Self::Safetensors),
+            "h5" | "hdf5" | "nwb" => Some(Self::Hdf5),
+            "mat" => Some(Self::Mat),
+            "json" => Some(Self::Json),
+            "edf" | "bdf" => Some(Self::Edf),
             _ => None,
         }
     }
@@ -50,8 +66,6 @@ impl Format {
 
 /// First bytes of formats that are often tried and are no plain matrices.
 const FOREIGN: &[(&[u8], &str)] = &[
-    (b"\x89HDF\r\n\x1a\n", "HDF5 (such as .h5, .nwb or a new .mat)"),
-    (b"MATLAB 5.0", "a MATLAB 5 file"),
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"ARROW1", "Arrow IPC (Feather)"),
@@ -69,9 +83,22 @@ const FOREIGN: &[(&[u8], &str)] = &[
 pub(super) fn sniff(path: &Path) -> Result<Format> {
     let mut start = Vec::new();
     super::open_file(path)?.take(4096).read_to_end(&mut start).at(path, "read")?;
-    let expected = "npy, npz, csv, parquet or safetensors";
+    let expected = "npy, npz, csv, parquet, safetensors, hdf5, nwb, mat, json, edf or bdf";
     if start.is_empty() {
         return Err(Error::file(path, "content", "0 bytes long", expected));
+    }
+    let promised = Format::of_extension(path);
+    match crate::files::kind(path)? {
+        Some("HDF5") if promised == Some(Format::Mat) => return Ok(Format::Mat),
+        Some("HDF5") => return Ok(Format::Hdf5),
+        Some("MATLAB 5") => return Ok(Format::Mat),
+        // Text that begins with a bracket may be something else.
+        Some(_) if promised == Some(Format::Json) => return Ok(Format::Json),
+        _ => {}
+    }
+    let edf = start.starts_with(b"0       ") && promised == Some(Format::Edf);
+    if edf || start.starts_with(b"\xffBIOSEMI") {
+        return Ok(Format::Edf);
     }
     if let Some((_, name)) = FOREIGN.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Err(Error::file(path, "content", *name, expected)
@@ -90,8 +117,7 @@ pub(super) fn sniff(path: &Path) -> Result<Format> {
     if start.len() > 8 && start[8] == b'{' && start[4..8] == [0; 4] {
         return Ok(Format::Safetensors);
     }
-    let promised = Format::of_extension(path).filter(|&format| format != Format::Csv);
-    if let Some(promised) = promised {
+    if let Some(promised) = promised.filter(|&format| format != Format::Csv) {
         let found = format!("not that of {0}, though the name ends in .{0}", promised.name());
         return Err(Error::file(path, "content", found, expected)
             .with_help("the file may be damaged; if it is text with separators, use --as csv"));
@@ -120,7 +146,10 @@ mod tests {
         assert_eq!(told("a", b"1,2\n"), Ok(Format::Csv));
         assert_eq!(told("a", b"PK\x03\x04"), Ok(Format::Npz));
         assert!(told("a.npy", b"1,2\n").expect_err("not npy").contains(".npy"));
-        assert!(told("a.mat", b"\x89HDF\r\n\x1a\n").expect_err("HDF5").contains("HDF5"));
+        assert_eq!(told("a.h5", b"\x89HDF\r\n\x1a\n"), Ok(Format::Hdf5));
+        assert_eq!(told("b.mat", b"MATLAB 5.0 MAT-file"), Ok(Format::Mat));
+        assert_eq!(told("c.json", b"[[1, 2]]"), Ok(Format::Json));
+        assert_eq!(told("d.bdf", b"\xffBIOSEMI"), Ok(Format::Edf));
         assert!(told("a", b"\x80\x04\x95").expect_err("pickle").contains("pickle"));
         assert!(told("a", b"1,\0").is_err());
         assert!(told("a", b"").expect_err("empty").contains("0 bytes"));

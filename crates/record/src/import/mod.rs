@@ -4,10 +4,12 @@
 //! Memory: one block of rows; the file is streamed, whatever its size.
 
 mod columns;
+mod container;
 mod csv;
 #[cfg(test)]
 mod damaged;
 mod dense;
+mod edf;
 mod format;
 #[cfg(test)]
 mod hostile;
@@ -39,10 +41,10 @@ pub struct Import {
     /// The site that all units are said to belong to
     #[arg(long, default_value_t = Import::default().site)]
     pub site: String,
-    /// The array to take from a file that holds several (safetensors, npz)
+    /// The array to take from a file that holds several (safetensors, npz, HDF5, MATLAB, JSON)
     #[arg(long, value_name = "NAME")]
     pub tensor: Option<String>,
-    /// Read a file whose rows are units and whose columns are samples (npy, npz, safetensors)
+    /// Read a file whose rows are units and whose columns are samples (not csv, parquet, edf)
     #[arg(long)]
     pub transpose: bool,
     /// Read the file as this format instead of asking its first bytes
@@ -72,7 +74,7 @@ impl Default for Import {
 impl Import {
     fn validate(&self, format: Format) -> Result<()> {
         let named = format.name();
-        let tabular = matches!(format, Format::Csv | Format::Parquet);
+        let tabular = matches!(format, Format::Csv | Format::Parquet | Format::Edf);
         if self.site.trim().is_empty() {
             return Err(Error::setting("site", "empty", "a name such as `imported`"));
         }
@@ -80,10 +82,10 @@ impl Import {
             return Err(Error::setting(
                 "transpose",
                 format!("set for {named}"),
-                "npy, npz or safetensors, whose rows can be reached out of order",
+                "npy, npz, safetensors, hdf5, mat or json, whose rows can be reached out of order",
             ));
         }
-        if !tabular && !self.sample_columns.is_empty() {
+        if !matches!(format, Format::Csv | Format::Parquet) && !self.sample_columns.is_empty() {
             let found = format!("set for {named}");
             return Err(Error::setting("sample-column", found, "csv or parquet"));
         }
@@ -91,7 +93,7 @@ impl Import {
             Some(name) if tabular || format == Format::Npy => Err(Error::setting(
                 "tensor",
                 format!("{name} for {named}"),
-                "safetensors or npz, which hold several arrays",
+                "safetensors, npz, hdf5, mat or json, which hold several arrays",
             )),
             _ => Ok(()),
         }
@@ -147,6 +149,8 @@ fn opened(path: &Path, settings: &Import) -> Result<(Format, Matrix)> {
         Format::Csv => csv::open(path, settings)?,
         Format::Parquet => parquet::open(path, settings)?,
         Format::Safetensors => safetensors::open(path, settings)?,
+        Format::Hdf5 | Format::Mat | Format::Json => container::open(path, settings)?,
+        Format::Edf => edf::open(path, settings)?,
     };
     Ok((format, matrix))
 }

@@ -5,6 +5,7 @@ pub mod form;
 mod golden;
 pub mod homogenise;
 pub mod hub;
+pub mod import;
 pub mod impute;
 pub mod labels;
 pub mod layouts;
@@ -14,12 +15,15 @@ pub mod raw;
 pub mod recording;
 pub mod resample;
 pub mod set;
+#[cfg(test)]
+mod set_tests;
 pub mod smooth;
 mod spline;
 pub mod statistics;
 
 pub use form::{Signal, Worm, WormNeuron};
 pub use homogenise::{Homogenise, Outcome, TimeUnit};
+pub use import::{ImportWorms, Imported};
 pub use impute::Imputation;
 pub use labels::{Confidence, Naming};
 pub use layouts::Dataset;

@@ -183,3 +183,66 @@ pub(super) fn begin(
         existing,
     )
 }
+
+/// The worm in a recording that [`write`] made; raw traces are not in it.
+///
+/// # Errors
+/// A recording of something else.
+pub fn read(recording: &Recording) -> Result<Worm> {
+    let config = &recording.manifest().provenance.config;
+    let about = config.get("worm").filter(|about| about.get("dataset").is_some());
+    let Some(about) = about else {
+        return Err(Error::NotAnArtefact {
+            path: recording.path().display().to_string(),
+            expected: "recording of one worm".to_owned(),
+            found: "its manifest tells of no worm".to_owned(),
+            help: Some("make one with `nissl import worm FILES -o FOLDER`".to_owned()),
+        });
+    };
+    let text = |key: &str| about.get(key).and_then(|v| v.as_str()).unwrap_or("").to_owned();
+    let method = |key: &str| {
+        let method = config.pointer(&format!("/method/homogenise/{key}"));
+        method.and_then(|value| value.as_str()).unwrap_or("").to_owned()
+    };
+    let table = recording.unit_table();
+    let (names, raw) = (table.texts("name")?, table.texts("label_raw")?);
+    let (slot, labelled) = (table.f32s("slot")?, table.bools("labelled")?);
+    let (sure, imputed) = (table.texts("label_confidence")?, table.f32s("imputed_fraction")?);
+    let neurons = (0..table.rows()).map(|row| WormNeuron {
+        name: names[row].clone(),
+        slot: (slot[row] >= 0.0).then_some(slot[row] as usize),
+        labelled: labelled[row],
+        raw: raw[row].clone(),
+        confidence: match sure[row].as_str() {
+            "given" => super::Confidence::Given,
+            "inferred" => super::Confidence::Inferred,
+            _ => super::Confidence::None,
+        },
+        imputed: imputed[row],
+    });
+    let mut values = Vec::with_capacity(recording.samples() * recording.units());
+    for block in recording.blocks(8192) {
+        values.extend(block?.activity);
+    }
+    let calcium = Array2::from_shape_vec((recording.samples(), recording.units()), values)
+        .map_err(|error| Error::setting("activity", error, "one value for each unit and sample"))?;
+    Ok(Worm {
+        dataset: text("dataset"),
+        worm: text("worm"),
+        file: text("file"),
+        neurons: neurons.collect(),
+        calcium: calcium.reversed_axes().as_standard_layout().to_owned(),
+        signals: Vec::new(),
+        time: recording.sample_columns(&["time_s"])?.f64s("time_s")?.to_vec(),
+        original: Array2::zeros((0, 0)),
+        original_time: Vec::new(),
+        fluorescence: about
+            .get("units")
+            .and_then(|units| serde_json::from_value(units.clone()).ok())
+            .unwrap_or_default(),
+        methods: [method("smoothing"), method("interpolation"), method("normalisation")],
+        stimuli: Vec::new(),
+        behaviour: Vec::new(),
+        left_out: Vec::new(),
+    })
+}

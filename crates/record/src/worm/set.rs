@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nissl_core::store::{self, Existing, Input};
 use nissl_core::{Column, Error, IoContext, Recording, RecordingWriter, Result, Table};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::form::Worm;
 use super::layouts::Dataset;
@@ -104,7 +104,8 @@ pub struct WormSet {
 }
 
 /// How worms lie in the folder of a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Arrangement {
     /// A recording for each worm, with the neurons that were recorded.
     #[default]

@@ -16,6 +16,8 @@ use parquet::file::statistics::Statistics;
 
 use super::select::Selection;
 use crate::worm::layouts::Dataset;
+use crate::worm::neurons::slot;
+use crate::worm::set::WormSummary;
 
 /// One worm of a table: where its rows are.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +143,26 @@ impl Hub {
                 .with_help("look at what it holds with `nissl import worm FILE --coverage`"));
         }
         Ok(worms)
+    }
+
+    /// What the small columns tell of a worm; its length is not among them.
+    pub fn summary(&self, worm: &HubWorm) -> WormSummary {
+        let labels: Vec<String> =
+            worm.neurons.iter().filter(|name| slot(name).is_some()).cloned().collect();
+        WormSummary {
+            dataset: worm.dataset.clone(),
+            worm: worm.worm.clone(),
+            folder: String::new(),
+            file: self.path.display().to_string(),
+            samples: 0,
+            seconds: f64::NAN,
+            original_dt: f64::NAN,
+            neurons: worm.neurons.len(),
+            labelled: labels.len(),
+            left_out: 0,
+            citation: Dataset::called(&worm.dataset).map_or("", Dataset::citation).to_owned(),
+            labels,
+        }
     }
 
     fn rows_of(&self, group: Option<usize>) -> usize {

@@ -307,7 +307,7 @@ fn is_recording(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
     match extension.as_str() {
-        "mat" | "nwb" | "h5" | "hdf5" | "csv" | "zip" => !name.starts_with('.'),
+        "mat" | "nwb" | "h5" | "hdf5" | "csv" | "zip" | "parquet" => !name.starts_with('.'),
         "json" => !name.contains("dict") && !name.starts_with('.'),
         "txt" => name.ends_with("_gcamp.txt"),
         _ => false,
