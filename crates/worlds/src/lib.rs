@@ -2,6 +2,7 @@
 
 pub mod dynamic_communities;
 pub mod language;
+pub mod lfr;
 pub mod planted;
 pub mod planted_circuit;
 pub mod planted_head;
