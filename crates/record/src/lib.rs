@@ -1,5 +1,6 @@
 //! From a network and data, or a foreign file, to a Recording.
 
+pub mod connectome;
 pub mod export;
 pub mod files;
 pub mod import;
