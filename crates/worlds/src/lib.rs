@@ -8,3 +8,4 @@ pub mod planted_circuit;
 pub mod planted_head;
 pub mod sparse_mlp;
 pub mod two_blocks;
+pub mod worm;
