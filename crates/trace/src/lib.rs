@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod communities;
+pub mod connectome;
 pub mod frozen;
 pub mod input_invariant;
 pub mod interaction;
