@@ -124,6 +124,18 @@ pub fn matmul_add<T: Number>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T]) 
     product(a, b, out, columns, Into::Add, threads_for(a.shape[0] * a.shape[1] * columns));
 }
 
+/// `out = a b` or `out += a b`, row-major, on the caller's thread alone; the same bytes on any number of
+/// threads.
+///
+/// # Panics
+///
+/// When the shapes do not fit.
+pub fn matmul_alone<T: Number>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T], into: Into) {
+    let columns = b.shape[1];
+    assert_eq!(out.len(), a.shape[0] * columns, "output of {:?} by {:?}", a.shape, b.shape);
+    product(a, b, out, columns, into, Threads::One);
+}
+
 /// Small products are not worth a second thread.
 fn threads_for(multiplications: usize) -> Threads {
     if multiplications < 1 << 20 { Threads::One } else { Threads::All }
@@ -209,6 +221,10 @@ mod tests {
             assert_eq!(out, truth);
             matmul_add(left, right, &mut out);
             let twice: Vec<f64> = truth.iter().map(|truth| 2.0 * truth).collect();
+            assert_eq!(out, twice);
+            matmul_alone(left, right, &mut out, Into::Overwrite);
+            assert_eq!(out, truth);
+            matmul_alone(left, right, &mut out, Into::Add);
             assert_eq!(out, twice);
         }
     }

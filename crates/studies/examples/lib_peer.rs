@@ -1,7 +1,7 @@
 //! The nissl side of `benches/peers/lib.py`: bases and edges of one checkpoint, timed from within.
 //!
-//! usage: lib_peer CHECKPOINT [BASIS]; prints one JSON line: the seconds, the vectors of each node layer
-//! and the sums of the edges. With the basis (lib or pca) named, also what is needed, and its seconds.
+//! usage: lib_peer CHECKPOINT [BASIS]; prints one JSON line: the seconds, the vectors of each node layer,
+//! the importance of those of all but the last and the sums of the edges. With the basis (lib or pca) named, also what is needed, and its seconds.
 
 use std::path::Path;
 use std::time::Instant;
@@ -26,11 +26,14 @@ fn main() -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     let vectors: Vec<usize> =
         found.bases.node_layers.iter().map(nissl_core::section::Basis::vectors).collect();
+    let inner = found.bases.node_layers.split_last().map_or(&[][..], |(_, inner)| inner);
+    let importance: Vec<Vec<f64>> = inner.iter().map(|basis| basis.importance.to_vec()).collect();
     let edges: Vec<f64> = found.edges.iter().map(|it| it.weights.sum()).collect();
     let pure: Vec<_> =
         found.waves.iter().take(12).map(nissl_trace::interaction::Waves::strongest).collect();
     println_json(&serde_json::json!({
-        "seconds": seconds, "vectors": vectors, "edges": edges, "required": found.required, "pure": pure
+        "seconds": seconds, "vectors": vectors, "importance": importance, "edges": edges,
+        "required": found.required, "pure": pure
     }));
     Ok(())
 }

@@ -120,6 +120,38 @@ pub trait Section: Send + Sync {
     ) -> Result<Vec<Array2<f64>>> {
         cotangents.iter().map(|cotangent| self.pull(inputs, cotangent.view())).collect()
     }
+
+    /// `Σ_x Σ_t Σ_s J_ts C Cᵀ J_tsᵀ` `[input, input]` over the samples at `inputs`, with `basis` the `C`
+    /// `[output, vector]` and `J` the derivative at `α` times the inputs, averaged over `points`
+    /// `[α, weight]`. `None` where there is no closed form, so that outputs must be pulled one by one.
+    ///
+    /// # Errors
+    /// Inputs of another extent.
+    fn metric(
+        &self,
+        _inputs: ArrayView2<'_, f64>,
+        _basis: ArrayView2<'_, f64>,
+        _points: &[[f64; 2]],
+    ) -> Result<Option<Array2<f64>>> {
+        Ok(None)
+    }
+
+    /// `Σ_x Σ_t (Σ_s f̂_sj C⁺_j J_ts C′_i)²` `[source vector, target vector]` over the samples whose new
+    /// coordinates `new` are `f̂` `[sample · position, source vector]`, with `back` the `C⁺`
+    /// `[source vector, input]`, `into` the `C′` `[output, target vector]` and `J` as in
+    /// [`Self::metric`]. `None` where there is no closed form.
+    ///
+    /// # Errors
+    /// New coordinates of another extent.
+    fn squared_effects(
+        &self,
+        _new: ArrayView2<'_, f64>,
+        _back: ArrayView2<'_, f64>,
+        _into: ArrayView2<'_, f64>,
+        _points: &[[f64; 2]],
+    ) -> Result<Option<Array2<f64>>> {
+        Ok(None)
+    }
 }
 
 /// Sections one after the other, each the input of the next.

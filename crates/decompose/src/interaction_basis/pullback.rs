@@ -2,7 +2,8 @@
 //!
 //! With `S = C Cᵀ`: of a linear section `W S Wᵀ`; of `f A + relu(f W_in) W_out` with `K = W_out S W_outᵀ`,
 //! `B = W_out S Aᵀ`, `p = E[m]`, `Π = E[mᵀ m]` over the masks `m` of active hidden units
-//! `A S Aᵀ + W_in diag(p) B + (·)ᵀ + W_in (K ∘ Π) W_inᵀ`; of any other the sum of `gᵀ g` over
+//! `A S Aᵀ + W_in diag(p) B + (·)ᵀ + W_in (K ∘ Π) W_inᵀ`, on the whole way from zero, as the constant
+//! shrinks with the rest; of attention as its section says; of any other the sum of `gᵀ g` over
 //! derivatives `g` of single outputs, or over random signed sums of them.
 //!
 //! Source: Bushnaq et al. 2024, arXiv:2405.10928, §3 and appendix A; the closed forms are ours.
@@ -12,7 +13,7 @@ use std::path::Path;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use nissl_core::features::{add_product, product};
-use nissl_core::section::{Arrays, Basis, Chain, Form, Rule, Samples, Section, fits};
+use nissl_core::section::{Arrays, Basis, Chain, Form, Samples, Section, fits};
 use nissl_core::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
 
@@ -147,11 +148,11 @@ impl LayerSums {
             sums.rows = rows;
             return Ok(sums);
         }
-        let at_sample = settings.integration == Rule::Gradient;
         let mut masks = match form {
-            Form::Relu { into, .. } if exact && alone && at_sample => Some(Masks::new(into)),
+            Form::Relu { into, .. } if exact && alone => Some(Masks::new(into)),
             _ => None,
         };
+        let points = settings.points().points();
         let stage = progress.stage(&format!("M′ of {name}"), range.len() as u64, "samples");
         for part in blocks(chain, range) {
             progress.check(|| format!("the node layers after {name}"))?;
@@ -163,12 +164,19 @@ impl LayerSums {
                 inputs = section.forward(inputs.view())?;
             }
             let inputs = inputs.view();
-            match &mut masks {
-                Some(masks) => masks.add(inputs),
-                None if settings.basis.is_older() => {
+            let closed = match &mut masks {
+                None if exact && alone => {
+                    through.sections[0].metric(inputs, target.into.view(), &points)?
+                }
+                _ => None,
+            };
+            match (&mut masks, closed) {
+                (Some(masks), _) => masks.add(inputs),
+                (None, Some(closed)) => sums.sum += &closed,
+                (None, None) if settings.basis.is_older() => {
                     sums.older(settings, &through, inputs, target)?;
                 }
-                None => {
+                (None, None) => {
                     let sources = Drawn { settings, layer, first: part.start };
                     sums.squared(&sources, &through, inputs, target)?;
                 }

@@ -6,7 +6,10 @@
 //!
 //! Source: Vaswani et al. 2017, §3.2; Bushnaq et al. 2024, arXiv:2405.10928, §3 (folded biases).
 //! Left out: rotary positions, soft caps, keys shared by heads.
+//! Sums of squared derivatives have closed forms: `attention/closed.rs`.
 //! Memory: queries, keys, values and patterns of the samples it is given.
+
+mod closed;
 
 use ndarray::{Array2, ArrayView2, s};
 use nissl_core::Result;
@@ -286,6 +289,27 @@ impl Section for Attention {
         fits(&self.name, "inputs", inputs, self.positions, self.inputs)?;
         let state = self.attend(inputs);
         cotangents.iter().map(|cotangent| self.pulled(&state, cotangent.view())).collect()
+    }
+
+    fn metric(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        basis: ArrayView2<'_, f64>,
+        points: &[[f64; 2]],
+    ) -> Result<Option<Array2<f64>>> {
+        fits(&self.name, "inputs", inputs, self.positions, self.inputs)?;
+        Ok(Some(self.closed_metric(inputs, basis, points)))
+    }
+
+    fn squared_effects(
+        &self,
+        new: ArrayView2<'_, f64>,
+        back: ArrayView2<'_, f64>,
+        into: ArrayView2<'_, f64>,
+        points: &[[f64; 2]],
+    ) -> Result<Option<Array2<f64>>> {
+        fits(&self.name, "new coordinates", new, self.positions, back.nrows())?;
+        Ok(Some(self.closed_effects(new, [back, into], points)))
     }
 }
 

@@ -3,17 +3,21 @@
 //! With `F̂(f̂) = F(f̂ C⁺) C′`: squared `Ê_ij = 1/(N P) Σ_x Σ_t (∫ Σ_s ∂F̂_it/∂f̂_js(α f̂) f̂_js dα)²`;
 //! functional `Ê_ij = 1/(N P) Σ_x ∫ 2 Σ_t (F̂_it(f̂) − F̂_it(α f̂)) Σ_s ∂F̂_it/∂f̂_js(α f̂) f̂_js dα`.
 //! Closed forms: of a linear section `Ŵ_ji² E[f̂_j²]`; of a ReLU section, whose masks `m` do not depend
-//! on `α` as the constant shrinks with the rest, `E[f̂_j² (L_ji + Σ_h a_jh m_h b_hi)²]`.
+//! on `α` as the constant shrinks with the rest, `E[f̂_j² (L_ji + Σ_h a_jh m_h b_hi)²]`; of attention as
+//! its section says.
 //!
 //! Source: Bushnaq et al. 2024, arXiv:2405.10928, §3; the closed forms are ours.
-//! Memory: a block of samples; of a ReLU section also one derivative for each sample of a block.
+//! Memory: a block of samples; of a ReLU section also the sums of some parts of it.
 
-use ndarray::{Array2, ArrayView2, Axis, Zip};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, Axis};
 use nissl_core::features::product;
 use nissl_core::section::{
     Basis, Chain, Form, Integration, InteractionBasis, Rule, Samples, Section,
 };
 use nissl_core::{Error, Progress, Result};
+use nissl_kernels::gemm::{Into, MatRef, matmul_alone};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +91,7 @@ impl Edges {
         bases: &InteractionBasis,
         progress: &Progress,
     ) -> Result<Vec<EdgeMatrix>> {
-        let layers = 0..chain.sections.len();
-        layers.map(|layer| self.between(chain, samples, bases, layer, progress)).collect()
+        self.over(chain, samples, bases, 0..chain.sections.len(), progress)
     }
 
     /// The edges from node layer `layer` to the next.
@@ -103,9 +106,22 @@ impl Edges {
         layer: usize,
         progress: &Progress,
     ) -> Result<EdgeMatrix> {
+        let mut found = self.over(chain, samples, bases, layer..layer + 1, progress)?;
+        Ok(found.remove(0))
+    }
+
+    /// The edges from each of some node layers, in one pass over the samples.
+    fn over(
+        &self,
+        chain: &Chain,
+        samples: &dyn Samples,
+        bases: &InteractionBasis,
+        layers: Range<usize>,
+        progress: &Progress,
+    ) -> Result<Vec<EdgeMatrix>> {
         self.validate()?;
-        let [source, target] = ends(chain, bases, layer)?;
-        let section = chain.sections[layer].as_ref();
+        let pairs = layers.clone().map(|layer| ends(chain, bases, layer));
+        let pairs = pairs.collect::<Result<Vec<_>>>()?;
         let count = samples.samples();
         if count == 0 {
             let what = "the data".to_owned();
@@ -116,36 +132,51 @@ impl Edges {
             (extent.positions_in * extent.inputs).max(extent.positions_out * extent.outputs)
         });
         let size = (BLOCK / widest.max().unwrap_or(1).max(1)).max(1);
-        let mut sum = Array2::zeros((target.vectors(), source.vectors()));
-        let stage =
-            progress.stage(&format!("edges from {}", section.name()), count as u64, "samples");
+        let mut sums: Vec<Array2<f64>> = pairs
+            .iter()
+            .map(|[source, target]| Array2::zeros((target.vectors(), source.vectors())))
+            .collect();
+        let what = match layers.len() {
+            1 => format!("edges from {}", chain.sections[layers.start].name()),
+            _ => "edges".to_owned(),
+        };
+        let stage = progress.stage(&what, count as u64, "samples");
         for from in (0..count).step_by(size) {
             progress.check(|| format!("{from} samples"))?;
             let range = from..(from + size).min(count);
             let taken = range.len() as u64;
             let mut rows = samples.rows(range)?;
-            for before in &chain.sections[..layer] {
-                rows = before.forward(rows.view())?;
+            for (layer, section) in chain.sections[..layers.end].iter().enumerate() {
+                if let Some(at) = layer.checked_sub(layers.start) {
+                    let new = pairs[at][0].project(rows.view())?;
+                    sums[at] += &self.block(section.as_ref(), pairs[at], &new)?;
+                }
+                if layer + 1 < layers.end {
+                    rows = section.forward(rows.view())?;
+                }
             }
-            let new = source.project(rows.view())?;
-            sum += &self.block(section, [source, target], &new)?;
             stage.advance(taken);
         }
-        sum /= (count * section.extent().positions_in) as f64;
-        match sum.iter().find(|value| !value.is_finite()) {
-            None => Ok(EdgeMatrix {
-                from: source.node_layer.clone(),
-                to: target.node_layer.clone(),
-                weights: sum,
-                constant: source.constant,
-            }),
-            Some(&found) => Err(Error::Diverged {
-                what: format!("the edges from {}", section.name()),
-                found,
-                step: count,
-                help: Some("look for samples with missing or huge numbers".to_owned()),
-            }),
-        }
+        let found = sums.into_iter().zip(pairs).zip(&chain.sections[layers]);
+        found
+            .map(|((mut sum, [source, target]), section)| {
+                sum /= (count * section.extent().positions_in) as f64;
+                match sum.iter().find(|value| !value.is_finite()) {
+                    None => Ok(EdgeMatrix {
+                        from: source.node_layer.clone(),
+                        to: target.node_layer.clone(),
+                        weights: sum,
+                        constant: source.constant,
+                    }),
+                    Some(&found) => Err(Error::Diverged {
+                        what: format!("the edges from {}", section.name()),
+                        found,
+                        step: count,
+                        help: Some("look for samples with missing or huge numbers".to_owned()),
+                    }),
+                }
+            })
+            .collect()
     }
 
     /// Sums over a block of new coordinates `new` `[sample · position, source vector]`.
@@ -168,7 +199,18 @@ impl Edges {
                 let b = product(out, target.into.view());
                 Ok(hidden(new, &beside, &a, &b))
             }
-            _ => self.pushed(section, [source, target], new),
+            _ => {
+                let points = self.points().points();
+                let (back, into) = (source.back.view(), target.into.view());
+                let closed = match squared {
+                    true => section.squared_effects(new.view(), back, into, &points)?,
+                    false => None,
+                };
+                match closed {
+                    Some(sum) => Ok(sum.reversed_axes()),
+                    None => self.pushed(section, [source, target], new),
+                }
+            }
         }
     }
 
@@ -268,6 +310,9 @@ pub(super) fn seen(source: &Basis, weight: ArrayView2<'_, f64>, target: &Basis) 
     product(product(source.back.view(), weight).view(), target.into.view())
 }
 
+/// Rows that a thread takes at once.
+const ROWS: usize = 64;
+
 /// `Σ_x f̂_j² (L_ji + Σ_h a_jh m_h b_hi)²` `[i, j]`, only the active hidden units being multiplied.
 fn hidden(
     new: &Array2<f64>,
@@ -276,35 +321,44 @@ fn hidden(
     b: &Array2<f64>,
 ) -> Array2<f64> {
     let before = product(new.view(), a.view());
-    let from = a.t().as_standard_layout().into_owned();
-    let rows: Vec<usize> = (0..new.nrows()).collect();
+    let [sources, targets] = [beside.nrows(), beside.ncols()];
+    let units = a.ncols();
+    let standard = |matrix: ArrayView2<'_, f64>| -> Vec<f64> { matrix.iter().copied().collect() };
+    let (from, to, beside) = (standard(a.t()), standard(b.view()), standard(beside.view()));
     // Parts of fixed size, added in order: the same bytes on any number of threads.
-    let parts: Vec<Array2<f64>> = rows
-        .par_chunks(64)
-        .map(|rows| {
-            let mut sum = Array2::<f64>::zeros(beside.dim());
-            for &row in rows {
-                let active: Vec<usize> =
-                    (0..a.ncols()).filter(|&unit| before[[row, unit]] > 0.0).collect();
-                let (from, to) = (from.select(Axis(0), &active), b.select(Axis(0), &active));
-                let mut effect = beside.clone();
-                ndarray::linalg::general_mat_mul(1.0, &from.t(), &to, 1.0, &mut effect);
-                let scales = new.row(row);
-                Zip::from(sum.rows_mut()).and(effect.rows()).and(&scales).for_each(
-                    |mut sum, effect, scale| {
-                        let square = scale * scale;
-                        Zip::from(&mut sum)
-                            .and(&effect)
-                            .for_each(|sum, it| *sum += square * it * it);
-                    },
-                );
+    let parts: Vec<Vec<f64>> = (0..new.nrows().div_ceil(ROWS))
+        .into_par_iter()
+        .map(|part| {
+            let mut sum = vec![0.0; sources * targets];
+            let mut effect = vec![0.0; sources * targets];
+            let (mut left, mut right) = (Vec::new(), Vec::new());
+            for row in part * ROWS..((part + 1) * ROWS).min(new.nrows()) {
+                left.clear();
+                right.clear();
+                for unit in (0..units).filter(|&unit| before[[row, unit]] > 0.0) {
+                    left.extend_from_slice(&from[unit * sources..][..sources]);
+                    right.extend_from_slice(&to[unit * targets..][..targets]);
+                }
+                let active = left.len() / sources.max(1);
+                effect.copy_from_slice(&beside);
+                let left = MatRef::row_major(&left, active, sources).transposed();
+                let right = MatRef::row_major(&right, active, targets);
+                matmul_alone(left, right, &mut effect, Into::Add);
+                let lines = sum.chunks_exact_mut(targets).zip(effect.chunks_exact(targets));
+                for ((sum, effect), scale) in lines.zip(new.row(row)) {
+                    for (sum, effect) in sum.iter_mut().zip(effect) {
+                        let moved = scale * effect;
+                        *sum += moved * moved;
+                    }
+                }
             }
             sum
         })
         .collect();
-    let mut sum = Array2::zeros(beside.dim());
+    let mut sum = vec![0.0; sources * targets];
     for part in parts {
-        sum += &part;
+        sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
     }
+    let sum = Array2::from_shape_vec((sources, targets), sum).expect("as many as made");
     sum.reversed_axes()
 }

@@ -1,5 +1,6 @@
 //! Sections against the networks they are cut from, and their derivatives against each other.
 
+mod closed;
 mod derivatives;
 mod refusals;
 mod same_network;
