@@ -1,16 +1,20 @@
 //! Artefacts on disk: a folder with a `manifest.json`, shards and tables.
 //!
 //! Files are written aside, synced and renamed; the manifest lists each with its checksum and is
-//! rewritten, atomically, after each shard, so that a crash leaves a valid prefix.
+//! rewritten, atomically, after each shard, so that a crash leaves a valid prefix. Two processes may write
+//! into one artefact: each writes aside under a name of its own, and the last to rename wins.
 
+mod aside;
 mod manifest;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+pub use aside::aside;
 pub use manifest::{FORMAT, Input, Kind, MANIFEST, Manifest, Provenance, Shard, read_value};
 
 use crate::error::{Error, IoContext, Result};
@@ -38,8 +42,14 @@ pub fn prepare(folder: &Path, existing: Existing) -> Result<bool> {
         || folder.is_file();
     match (occupied, existing) {
         (true, Existing::Refuse) => Err(Error::Exists { path: folder.display().to_string() }),
-        (true, Existing::Resume) if has_manifest => Ok(true),
-        (true, Existing::Resume) if !folder.is_file() && only_unfinished(folder) => Ok(false),
+        (true, Existing::Resume) if has_manifest => {
+            aside::sweep(folder, Duration::ZERO);
+            Ok(true)
+        }
+        (true, Existing::Resume) if !folder.is_file() && only_unfinished(folder) => {
+            aside::sweep(folder, Duration::ZERO);
+            Ok(false)
+        }
         (true, Existing::Overwrite) if has_manifest => {
             std::fs::remove_dir_all(folder).at(folder, "remove")?;
             std::fs::create_dir_all(folder).at(folder, "create")?;
@@ -65,13 +75,6 @@ fn only_unfinished(folder: &Path) -> bool {
     })
 }
 
-/// The name under which a file is written before it gets its own.
-pub fn aside(path: &Path) -> PathBuf {
-    let name =
-        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    path.with_file_name(format!(".{name}.unfinished"))
-}
-
 /// Creates a file, and the folder it lies in.
 ///
 /// # Errors
@@ -81,7 +84,9 @@ pub fn create_file(path: &Path) -> Result<File> {
         std::fs::create_dir_all(parent).at(parent, "create")?;
     }
     #[expect(clippy::disallowed_methods, reason = "this is the one place that creates files")]
-    File::create(path).at(path, "create")
+    let file = File::create(path).at(path, "create")?;
+    aside::begin(path, &file);
+    Ok(file)
 }
 
 /// Writes a file aside, syncs it and renames it.
