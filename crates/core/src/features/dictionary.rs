@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nonnegative::{self, Steps};
 use super::product::product;
-use super::sparse::{Activation, InputNorm};
+use super::sparse::{Activation, InputNorm, stand_for};
 use super::warning::Warning;
 use crate::error::{Error, Result};
 
@@ -180,6 +180,7 @@ impl Dictionary {
                 }
                 out
             }
+            Encoding::Sparse { .. } => stand_for(activations, &self.decoder),
             _ => product(activations, self.decoder.view()),
         };
         if let Some(bias) = &self.decoder_bias {

@@ -4,6 +4,7 @@
 //! effects, neighbours) and histograms; they never change what is there.
 //! Memory: dictionary, units and feature table; activations are streamed.
 
+mod code;
 mod decompose;
 mod dictionary;
 mod nonnegative;

@@ -11,6 +11,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::code;
 use super::dictionary::{Dictionary, Encoding};
 use super::product::{add_product, product};
 use crate::error::{Error, Result};
@@ -131,7 +132,7 @@ impl Dictionary {
             return Ok(out);
         };
         self.has(activations)?;
-        let mut out = product(activations, decoder.view());
+        let mut out = stand_for(activations, decoder);
         if let Some(bias) = &self.output_bias {
             out += bias;
         }
@@ -153,41 +154,61 @@ impl Dictionary {
         if let Some(bias) = self.decoder_bias.as_ref().filter(|_| centred) {
             input -= bias;
         }
+        let parts = Parts::of(self);
+        if let Some(out) = code::activations(input.view(), encoder, activation, &parts) {
+            return out;
+        }
         let mut out = product(input.view(), encoder.t());
-        let parts = Parts {
-            bias: self.encoder_bias.as_ref(),
-            threshold: self.threshold.as_ref(),
-            gate_bias: self.gate_bias.as_ref(),
-            log_magnitude: self.log_magnitude.as_ref(),
-        };
         activate(&mut out, activation, &parts);
         out
     }
 }
 
+/// `activations · directions`, by the rows at work where they are few.
+pub(super) fn stand_for(activations: ArrayView2<'_, f32>, directions: &Array2<f32>) -> Array2<f32> {
+    code::stands_for(activations, directions)
+        .unwrap_or_else(|| product(activations, directions.view()))
+}
+
 /// The parts of a dictionary that its activation needs beside the products.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// `[feature]`.
-    bias: Option<&'a Array1<f32>>,
+    pub(super) bias: Option<&'a Array1<f32>>,
     /// `[feature]`.
-    threshold: Option<&'a Array1<f32>>,
+    pub(super) threshold: Option<&'a Array1<f32>>,
     /// `[feature]`.
-    gate_bias: Option<&'a Array1<f32>>,
+    pub(super) gate_bias: Option<&'a Array1<f32>>,
     /// `[feature]`.
-    log_magnitude: Option<&'a Array1<f32>>,
+    pub(super) log_magnitude: Option<&'a Array1<f32>>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(dictionary: &'a Dictionary) -> Self {
+        Self {
+            bias: dictionary.encoder_bias.as_ref(),
+            threshold: dictionary.threshold.as_ref(),
+            gate_bias: dictionary.gate_bias.as_ref(),
+            log_magnitude: dictionary.log_magnitude.as_ref(),
+        }
+    }
+
+    /// The magnitude of a gated feature whose product with a sample is `product`.
+    pub(super) fn magnitude(&self, feature: usize, product: f32) -> f32 {
+        let at = |values: Option<&Array1<f32>>| values.map_or(0.0, |values| values[feature]);
+        at(self.log_magnitude).exp() * product + at(self.bias)
+    }
 }
 
 /// Activations in place of the products `encoder · x` `[sample, feature]`.
-fn activate(products: &mut Array2<f32>, activation: Activation, parts: &Parts<'_>) {
+pub(super) fn activate(products: &mut Array2<f32>, activation: Activation, parts: &Parts<'_>) {
     products.axis_iter_mut(Axis(0)).into_par_iter().for_each(|row| one(row, activation, parts));
 }
 
 fn one(mut row: ArrayViewMut1<'_, f32>, activation: Activation, parts: &Parts<'_>) {
     if activation == Activation::Gated {
-        let at = |values: Option<&Array1<f32>>, feature: usize| values.map_or(0.0, |v| v[feature]);
         for (feature, value) in row.iter_mut().enumerate() {
-            let opens = *value + at(parts.gate_bias, feature) > 0.0;
-            let size = at(parts.log_magnitude, feature).exp() * *value + at(parts.bias, feature);
+            let opens = *value + parts.gate_bias.map_or(0.0, |bias| bias[feature]) > 0.0;
+            let size = parts.magnitude(feature, *value);
             *value = if opens { size.max(0.0) } else { 0.0 };
         }
         return;

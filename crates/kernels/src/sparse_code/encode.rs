@@ -83,7 +83,8 @@ pub(super) fn encode_on(
     if let Rule::Likely { k, .. } = rule {
         let block = (ROWS_AT_ONCE / units).max(32);
         kept.par_chunks_mut(block).zip(x.par_chunks(block * units)).for_each(|(kept, x)| {
-            let values = exact(kept, x, encoder, bias, units);
+            let candidates = joined(features, kept.to_vec());
+            let values = exact(&candidates, x, encoder, bias, units);
             let mut rest = values.as_slice();
             for row in kept {
                 let (own, after) = rest.split_at(row.values.len());
@@ -95,17 +96,53 @@ pub(super) fn encode_on(
     joined(features, kept)
 }
 
+/// The pre-activations `[entry]` of the entries of a code of `x` `[row, unit]` over an `encoder`
+/// `[feature, unit]` with a `bias` `[feature]`, summed in single precision whatever found them.
+///
+/// # Panics
+///
+/// When the code is not one of so many rows over so many features, or the bias is not one for each feature.
+pub fn values(
+    code: &SparseCode,
+    x: &[f32],
+    encoder: &[f32],
+    bias: Option<&[f32]>,
+    units: usize,
+) -> Vec<f32> {
+    code.check();
+    assert!(units > 0, "samples of at least one unit");
+    assert_eq!(x.len(), code.rows() * units, "{} samples of {units} units", code.rows());
+    assert_eq!(encoder.len(), code.features * units, "a row of {units} for each feature");
+    assert!(bias.is_none_or(|bias| bias.len() == code.features), "a bias for each feature");
+    let block = (ROWS_AT_ONCE / units).max(32);
+    let firsts: Vec<usize> = (0..code.rows()).step_by(block).collect();
+    let parts: Vec<Vec<f32>> = firsts
+        .into_par_iter()
+        .map(|first| {
+            let last = (first + block).min(code.rows());
+            let entries = code.starts[first]..code.starts[last];
+            let part = SparseCode {
+                features: code.features,
+                starts: code.starts[first..=last].iter().map(|at| at - entries.start).collect(),
+                indices: code.indices[entries.clone()].to_vec(),
+                values: code.values[entries].to_vec(),
+            };
+            exact(&part, &x[first * units..last * units], encoder, bias, units)
+        })
+        .collect();
+    parts.concat()
+}
+
 /// The pre-activations of candidates of some rows of `x`, row after row.
 fn exact(
-    kept: &[Kept],
+    candidates: &SparseCode,
     x: &[f32],
     encoder: &[f32],
     bias: Option<&[f32]>,
     units: usize,
 ) -> Vec<f32> {
     // Feature after feature: the rows stay in the second cache, and the encoder is read once, in order.
-    let candidates = joined(encoder.len() / units, kept.to_vec());
-    let columns = Columns::of(&candidates);
+    let columns = Columns::of(candidates);
     let mut found = vec![0.0; candidates.values.len()];
     for (feature, own) in encoder.chunks(units).enumerate() {
         let places = columns.starts[feature]..columns.starts[feature + 1];

@@ -31,7 +31,7 @@ mod tiles;
 
 pub use adam::{AdamStep, adam, remove_along_rows, unit_rows};
 pub use decode::{decode, decode_gradient, encode_gradient};
-pub use encode::encode;
+pub use encode::{encode, values};
 
 /// The features at work in each of many rows (samples), and how strongly: compressed sparse rows.
 #[derive(Clone, Debug, Default, PartialEq)]
