@@ -1,9 +1,10 @@
 //! Which units a feature is made of.
 //!
-//! The units of largest `|z_i|` with their share `z_i² / ‖z‖²` of the squared length.
+//! The units of largest `|z_i|` with their share `z_i² / ‖z‖²` of the squared length; of a dictionary
+//! from one site to another those that it reads, and then those that it writes.
 //! Memory: the dictionary.
 
-use ndarray::ArrayView1;
+use ndarray::{ArrayView1, ArrayView2};
 use nissl_core::features::Features;
 use nissl_core::{Column, Result, Table};
 
@@ -41,29 +42,66 @@ pub fn composition(direction: ArrayView1<'_, f32>, size: usize) -> Vec<Part> {
     order.into_iter().map(part).collect()
 }
 
-/// Writes `composition.parquet`: `feature`, `rank`, `unit`, `site`, `index`, `weight`, `share`.
+/// Which of its sides a feature has the units on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitSide {
+    /// It reads and writes them.
+    Both,
+    /// It reads them.
+    Read,
+    /// It writes them.
+    Written,
+}
+
+impl UnitSide {
+    /// As in the column `side`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Read => "read",
+            Self::Written => "written",
+        }
+    }
+}
+
+/// The directions `[feature, unit]` of each side with the table of their units.
+pub fn sides(features: &Features) -> Vec<(UnitSide, ArrayView2<'_, f32>, &Table)> {
+    let dictionary = features.dictionary();
+    let read = (dictionary.decoder.view(), features.unit_table());
+    if dictionary.output_decoder.is_none() {
+        return vec![(UnitSide::Both, read.0, read.1)];
+    }
+    let written = (dictionary.written(), features.output_unit_table());
+    vec![(UnitSide::Read, read.0, read.1), (UnitSide::Written, written.0, written.1)]
+}
+
+/// Writes `composition.parquet`: `feature`, `side`, `rank`, `unit`, `site`, `index`, `weight`, `share`.
 ///
 /// # Errors
 /// A unit table without `site` and `index`, or a failed file operation.
 pub fn write(features: &Features, size: usize) -> Result<()> {
-    let (sites, indices) =
-        (features.unit_table().texts("site")?, features.unit_table().u32s("index")?);
-    let (mut feature, mut rank, mut unit) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut site, mut index) = (Vec::new(), Vec::new());
+    let (mut feature, mut of, mut rank) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unit, mut site, mut index) = (Vec::new(), Vec::new(), Vec::new());
     let (mut weight, mut share) = (Vec::new(), Vec::new());
-    for (number, direction) in (0..).zip(features.dictionary().decoder.rows()) {
-        for (place, part) in (0..).zip(composition(direction, size)) {
-            feature.push(number);
-            rank.push(place);
-            unit.push(part.unit as u32);
-            site.push(sites[part.unit].clone());
-            index.push(indices[part.unit]);
-            weight.push(part.weight);
-            share.push(part.share);
+    let sides = sides(features);
+    for number in 0..features.features() {
+        for (side, directions, table) in &sides {
+            let (sites, indices) = (table.texts("site")?, table.u32s("index")?);
+            for (place, part) in (0..).zip(composition(directions.row(number), size)) {
+                feature.push(number as u32);
+                of.push(side.name().to_owned());
+                rank.push(place);
+                unit.push(part.unit as u32);
+                site.push(sites[part.unit].clone());
+                index.push(indices[part.unit]);
+                weight.push(part.weight);
+                share.push(part.share);
+            }
         }
     }
     Table::new()
         .with("feature", Column::U32(feature))
+        .with("side", Column::Text(of))
         .with("rank", Column::U32(rank))
         .with("unit", Column::U32(unit))
         .with("site", Column::Text(site))

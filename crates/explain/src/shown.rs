@@ -2,6 +2,7 @@
 //!
 //! Memory: one row group of each table, and the feature's own rows.
 
+use ndarray::ArrayView1;
 use nissl_core::features::{Annotation, Features};
 use nissl_core::{Column, Error, Result, Table};
 use serde::Serialize;
@@ -31,10 +32,18 @@ pub struct Shown {
     pub towards: Vec<Push>,
     /// Tokens it pushes the next token away from, strongest first.
     pub away: Vec<Push>,
-    /// Its strongest units.
+    /// The sites whose units it reads.
+    pub reads: Vec<String>,
+    /// The sites whose units it writes; of most features the same.
+    pub writes: Vec<String>,
+    /// Its strongest units; of a transcoder those that it reads.
     pub units: Vec<Unit>,
-    /// How many units it has in all.
+    /// How many units it has in all; of a transcoder those that it reads.
     pub units_in_all: usize,
+    /// The strongest units that a transcoder's feature writes; empty for others.
+    pub written_units: Vec<Unit>,
+    /// How many units a transcoder's feature writes in all.
+    pub written_units_in_all: usize,
     /// How well it does.
     pub scores: Vec<Score>,
     /// Tables that nobody has made yet.
@@ -149,7 +158,6 @@ impl Shown {
             Some(Column::Text(labels)) => labels[feature].clone(),
             _ => String::new(),
         };
-        let direction = features.dictionary().decoder.row(feature);
         let mut shown = Self {
             feature,
             label,
@@ -157,7 +165,8 @@ impl Shown {
             mean: table.f32s("mean")?[feature],
             max: table.f32s("max")?[feature],
             dead: table.bools("dead")?[feature],
-            units_in_all: direction.iter().filter(|weight| **weight != 0.0).count(),
+            reads: site_names(features.unit_table())?,
+            writes: site_names(features.output_unit_table())?,
             ..Self::default()
         };
         let folder = features.path().display();
@@ -188,16 +197,16 @@ impl Shown {
             (shown.towards, shown.away) = (pushes(&effects, "+")?, pushes(&effects, "-")?);
         }
         shown.scores = scores.map(scored).transpose()?.unwrap_or_default();
-        let units = features.unit_table();
-        let (sites, indices) = (units.texts("site")?, units.u32s("index")?);
-        shown.units = composition::composition(direction, UNITS)
-            .into_iter()
-            .map(|part| Unit {
-                name: format!("{}:{}", sites[part.unit], indices[part.unit]),
-                weight: part.weight,
-                share: part.share,
-            })
-            .collect();
+        for (side, directions, table) in composition::sides(features) {
+            let direction = directions.row(feature);
+            let all = direction.iter().filter(|weight| **weight != 0.0).count();
+            let units = strongest(direction, table)?;
+            if side == composition::UnitSide::Written {
+                (shown.written_units, shown.written_units_in_all) = (units, all);
+            } else {
+                (shown.units, shown.units_in_all) = (units, all);
+            }
+        }
         Ok(shown)
     }
 
@@ -211,6 +220,27 @@ impl Shown {
 
 /// Units listed of a feature.
 const UNITS: usize = 20;
+
+/// The sites of a table of units, each once, in their order.
+///
+/// # Errors
+/// A table without `site`.
+pub fn site_names(table: &Table) -> Result<Vec<String>> {
+    let mut sites = table.texts("site")?.to_vec();
+    sites.dedup();
+    Ok(sites)
+}
+
+/// The strongest units of a direction `[unit]` over the units of `table`.
+fn strongest(direction: ArrayView1<'_, f32>, table: &Table) -> Result<Vec<Unit>> {
+    let (sites, indices) = (table.texts("site")?, table.u32s("index")?);
+    let unit = |part: composition::Part| Unit {
+        name: format!("{}:{}", sites[part.unit], indices[part.unit]),
+        weight: part.weight,
+        share: part.share,
+    };
+    Ok(composition::composition(direction, UNITS).into_iter().map(unit).collect())
+}
 
 /// What each feature is called `[feature]`: its label, or the first explanation of its inputs; empty
 /// where nobody has named it.

@@ -50,6 +50,9 @@ fn card(shown: &Shown) -> FeatureCard {
         unit: unit.name.clone(),
         weight: unit.weight,
     };
+    // A transcoder's feature has two sides.
+    let of_read = if shown.written_units.is_empty() { DRAWN } else { DRAWN / 2 };
+    let read = shown.units.iter().take(of_read);
     FeatureCard {
         feature: shown.feature,
         name: shown.name().to_owned(),
@@ -57,8 +60,8 @@ fn card(shown: &Shown) -> FeatureCard {
         examples: shown.contexts.iter().take(EXAMPLES).map(example).collect(),
         up: effects(&shown.towards, 1.0),
         down: effects(&shown.away, -1.0),
-        units: shown.units.iter().take(DRAWN).map(unit).collect(),
-        units_in_all: shown.units_in_all,
+        units: read.chain(shown.written_units.iter().take(DRAWN / 2)).map(unit).collect(),
+        units_in_all: shown.units_in_all + shown.written_units_in_all,
         ..FeatureCard::default()
     }
 }

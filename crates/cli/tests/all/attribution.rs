@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::{fail, json, made, run, scratch, succeed, write};
 
 /// A folder with two transcoders `t` and `u` of the shared network's MLP, made once.
-fn transcoders() -> &'static Path {
+pub(crate) fn transcoders() -> &'static Path {
     static MADE: OnceLock<TempDir> = OnceLock::new();
     let folder = MADE.get_or_init(|| {
         let folder = scratch();

@@ -26,4 +26,5 @@ mod reports;
 mod reversal;
 mod showing;
 mod support;
+mod transcoder_verbs;
 mod way;

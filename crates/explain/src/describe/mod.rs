@@ -310,10 +310,10 @@ fn outputs(
         let known = tokenizer.and_then(|tokenizer| tokenizer.token(id));
         known.unwrap_or_else(|| format!("#{id}"))
     };
-    let table = sources.features.unit_table();
-    let decoder = sources.features.dictionary().decoder.select(Axis(0), sources.chosen);
+    let table = sources.features.output_unit_table();
+    let written = sources.features.dictionary().written().select(Axis(0), sources.chosen);
     let lens = LogitLens { tokens: settings.candidates, ..LogitLens::default() };
-    let effects = logit_lens(network, decoder.view(), table, &lens, progress)?;
+    let effects = logit_lens(network, written.view(), table, &lens, progress)?;
     for (&feature, Effects { plus, minus }) in sources.chosen.iter().zip(effects) {
         for (sign, pushed) in [(Sign::Plus, plus), (Sign::Minus, minus)] {
             let words = pushed.tokens.iter().map(|&(id, _)| token(id));
@@ -336,7 +336,7 @@ impl Sources<'_> {
     /// The same without a network whose head or sites say nothing about pushed tokens.
     #[must_use]
     pub fn where_lens_applies(self) -> Self {
-        let table = self.features.unit_table();
+        let table = self.features.output_unit_table();
         Self { network: self.network.filter(|network| applies(*network, table)), ..self }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A feature of a residual site stands in the stream itself: it writes its decoder row and reads its
 //! encoder row. A feature of MLP activations writes `z W_down` and reads `e W_up`, as far as the gate
-//! lets it: the direction along which the inputs of its neurons grow. Features over several sites
-//! add up.
+//! lets it: the direction along which the inputs of its neurons grow. A transcoder's feature writes its
+//! row over its target and reads its encoder row over its input; that of an MLP's input reads the
+//! stream through the norm before it, whose gain may be folded in. Features over several sites add up.
 //!
 //! Memory: the directions, and a block of a layer's map.
 
@@ -23,6 +24,8 @@ pub struct FeatureWeights<'a> {
     write: Array2<f32>,
     read: Option<Array2<f32>>,
     parts: Vec<Part>,
+    /// The layer whose norm stands between the stream and what all features read.
+    behind: Option<usize>,
 }
 
 /// Units of a layer's map in memory at once.
@@ -57,7 +60,7 @@ impl<'a> FeatureWeights<'a> {
         if read.is_some() {
             parts.push(Part::Up);
         }
-        Ok(Self { network, write, read, parts })
+        Ok(Self { network, write, read, parts, behind: None })
     }
 
     /// Stored features through the weights of the network that was recorded.
@@ -67,14 +70,27 @@ impl<'a> FeatureWeights<'a> {
     /// weights that cannot be read.
     pub fn of(network: &'a dyn ResidualWeights, features: &Features) -> Result<Self> {
         let dictionary = features.dictionary();
-        let table = features.unit_table();
-        let write = through(network, dictionary.decoder.view(), table, Part::Down)?;
-        let read = match &dictionary.encoder {
-            Some(encoder) => Some(through(network, encoder.view(), table, Part::Up)?),
+        let (inputs, outputs) = (features.unit_table(), features.output_unit_table());
+        let write = through(network, dictionary.written(), outputs, Part::Down)?;
+        // What a transcoder's decoder holds is what it reads.
+        let reads = match (&dictionary.encoder, &dictionary.output_decoder) {
+            (None, Some(_)) => Some(&dictionary.decoder),
+            (encoder, _) => encoder.as_ref(),
+        };
+        let read = match reads {
+            Some(reads) => Some(through(network, reads.view(), inputs, Part::Up)?),
             None => None,
         };
-        Self::new(network, write, read)
+        Ok(Self { behind: norm_before(inputs)?, ..Self::new(network, write, read)? })
     }
+}
+
+/// The layer whose MLP norms what the units of `table` are, where that is one layer.
+fn norm_before(table: &Table) -> Result<Option<usize>> {
+    let sites = table.texts("site")?;
+    let first = Site::new(sites.first().map_or("", String::as_str));
+    let one = first.part() == "mlp.in" && sites.iter().all(|site| site == first.name());
+    Ok(first.layer().filter(|_| one))
 }
 
 /// Directions `[feature, unit]` over the units of `table` as vectors `[feature, residual]`, those of
@@ -101,8 +117,13 @@ fn through(
             (_, "embed" | "resid.pre" | "resid.mid" | "resid.post" | "mlp.out" | "attn.out") => {
                 width
             }
+            (Some(_), "mlp.in") if part.reads() => width,
             _ => {
-                let expected = "mlp.act, or a site of the residual stream";
+                let expected = if part.reads() {
+                    "mlp.act, mlp.in, or a site of the residual stream"
+                } else {
+                    "mlp.act, or a site of the residual stream"
+                };
                 return Err(Error::setting("site", site, expected));
             }
         };
@@ -178,9 +199,13 @@ impl ResidualWeights for FeatureWeights<'_> {
         self.network.head_is_tied()
     }
 
-    fn input_gain(&self, _layer: usize, _part: Part) -> Result<Option<Vec<f32>>> {
-        // Features stand in the stream, behind no norm.
-        Ok(None)
+    fn input_gain(&self, layer: usize, part: Part) -> Result<Option<Vec<f32>>> {
+        self.check(layer, part)?;
+        match self.behind.filter(|_| part.reads()) {
+            Some(behind) => self.network.input_gain(behind, part),
+            // Other features stand in the stream, behind no norm.
+            None => Ok(None),
+        }
     }
 
     fn head_norm(&self) -> Result<HeadNorm> {

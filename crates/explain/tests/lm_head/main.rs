@@ -9,4 +9,5 @@ mod closed_forms;
 mod comparison;
 mod planted;
 mod support;
+mod transcoders;
 mod words;

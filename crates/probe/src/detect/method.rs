@@ -56,7 +56,9 @@ impl Candidates {
         }
     }
 
-    /// The features of a dictionary, over the units and with the centre that it has.
+    /// The features of a dictionary, over the units and with the centre that it has: what is told is
+    /// whether activity points along what a feature reads, so of a transcoder the direction that it reads
+    /// over the units of its input, which is what its decoder holds.
     ///
     /// # Errors
     /// A table of units without their places.

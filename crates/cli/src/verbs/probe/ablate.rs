@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nissl_core::Result;
+use nissl_core::{Error, Recording, Result, Site};
 use nissl_probe::ablate::{Ablate, LabelledText, Removal, ablate};
+use nissl_probe::site_direction;
 
-use super::{feature_of, site_of};
+use super::feature_of;
 use crate::Context;
 use crate::verbs::explain::recording_of;
 use crate::verbs::record;
@@ -29,15 +30,14 @@ pub(crate) struct AblateOne {
 pub(crate) fn run(args: AblateOne, context: &Context<'_>) -> Result<ExitCode> {
     let settings = Ablate { seed: context.global.seed, ..args.settings };
     let (features, number) = feature_of(&args.feature)?;
-    let site = site_of(&features)?;
     let network = record::open(&args.model, context.global)?;
+    let (site, direction) = site_direction(&network, &features, number)?;
     let recording = recording_of(&features, args.recording.as_ref())?;
     let text = LabelledText::of(&recording, settings.sequences)?;
     let means = match settings.removal {
-        Removal::Mean => unit_means(&recording)?,
+        Removal::Mean => unit_means(&recording, &site, &direction)?,
         _ => Vec::new(),
     };
-    let direction = features.dictionary().decoder.row(number).to_vec();
     let ablated =
         ablate(&network, &site, &[&direction], &means, &text, &settings, context.progress)?;
     let Some(effect) = ablated.into_iter().next() else { return Ok(ExitCode::SUCCESS) };
@@ -69,11 +69,27 @@ pub(crate) fn run(args: AblateOne, context: &Context<'_>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The mean of each unit over a recording.
-fn unit_means(recording: &nissl_core::Recording) -> Result<Vec<f32>> {
+/// The mean over a recording of each unit of a site that `direction` has.
+///
+/// # Errors
+/// A recording without the site, or without a unit of the direction.
+fn unit_means(recording: &Recording, site: &Site, direction: &[f32]) -> Result<Vec<f32>> {
+    let recording = recording.only(&site.name().parse()?)?;
     let mut moments = nissl_core::stats::moments::Moments::new(recording.units());
     for block in recording.blocks(4096) {
         moments.push(block?.activity.view());
     }
-    Ok(moments.means().into_iter().map(|mean| mean as f32).collect())
+    let mut means: Vec<Option<f32>> = vec![None; direction.len()];
+    for (&index, mean) in recording.unit_table().u32s("index")?.iter().zip(moments.means()) {
+        if let Some(place) = means.get_mut(index as usize) {
+            *place = Some(mean as f32);
+        }
+    }
+    let missing = (0..means.len()).find(|&unit| means[unit].is_none() && direction[unit] != 0.0);
+    if let Some(unit) = missing {
+        let found = format!("a recording without {site}:{unit}");
+        return Err(Error::setting("removal", found, "the mean of every unit of the feature")
+            .with_help("name a recording of the whole site with --recording"));
+    }
+    Ok(means.into_iter().map(Option::unwrap_or_default).collect())
 }

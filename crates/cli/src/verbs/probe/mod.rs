@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use nissl_core::features::Features;
 use nissl_core::network::LanguageNetwork;
-use nissl_core::{Error, Recording, Result, Site};
+use nissl_core::{Error, Recording, Result};
 
 use crate::Context;
 use asked::Asked;
@@ -76,15 +76,6 @@ fn feature_of(text: &str) -> Result<(Features, usize)> {
         return Err(Error::setting("feature", number, format!("0 to {last}, as {folder} has")));
     }
     Ok((features, number))
-}
-
-/// The one site that features stand on.
-fn site_of(features: &Features) -> Result<Site> {
-    let sites = features.unit_table().texts("site")?;
-    match sites.first() {
-        Some(first) if sites.iter().all(|site| site == first) => Ok(Site::new(first.as_str())),
-        _ => Err(Error::setting("site", "several", "features of one site")),
-    }
 }
 
 /// Refuses a network that reads otherwise than the one that was recorded, where that can be told.

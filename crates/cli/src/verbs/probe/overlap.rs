@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Overlap, context: &Context<'_>) -> Result<ExitCode> {
     if args.chosen.is_empty() {
         return pairs(&features, args.pairs, context);
     }
-    let found = overlap(features.dictionary().decoder.view(), &args.chosen)?;
+    let found = overlap(features.dictionary().written(), &args.chosen)?;
     let effect = match &args.model {
         Some(model) => Some(effect(&features, model, args, &settings, context)?),
         None => None,
@@ -65,14 +65,14 @@ pub(crate) fn run(args: &Overlap, context: &Context<'_>) -> Result<ExitCode> {
     context.printer.note(&format!(
         "{} of {} units are in all of these features",
         found.core.len(),
-        features.units()
+        features.dictionary().output_units()
     ));
     Ok(ExitCode::SUCCESS)
 }
 
 /// The pairs of features that share most.
 fn pairs(features: &Features, most: usize, context: &Context<'_>) -> Result<ExitCode> {
-    let found = shared_pairs(features.dictionary().decoder.view(), most);
+    let found = shared_pairs(features.dictionary().written(), most);
     if context.printer.is_json() {
         context.printer.json(&found)?;
         return Ok(ExitCode::SUCCESS);

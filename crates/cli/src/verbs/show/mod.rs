@@ -113,6 +113,7 @@ fn list(features: &Features, context: &Context<'_>) -> Result<ExitCode> {
         context.printer.table(&[">feature", ">active %", ">max", "", "name"], &rows);
     }
     let path = features.path().display();
+    context.printer.note(&one::sites(features)?);
     if names.iter().all(String::is_empty) {
         context.printer.note(&format!("no names yet · make them: nissl explain all {path}"));
     }

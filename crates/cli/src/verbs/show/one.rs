@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use nissl_core::Result;
 use nissl_core::features::Features;
 use nissl_core::progress::significant;
-use nissl_explain::shown::{Push, Shown};
+use nissl_explain::shown::{Push, Shown, Unit, site_names};
 
 /// Tokens and units in a line.
 const IN_LINE: usize = 12;
@@ -31,6 +32,7 @@ pub(super) fn text(features: &Features, shown: &Shown, contexts: usize) -> Strin
         figure(shown.max),
         if shown.dead { " · dead: never active" } else { "" }
     ));
+    line(sides(&shown.reads, &shown.writes));
     for warning in &features.manifest().detail.warnings {
         line(format!("warning: {warning}"));
     }
@@ -56,14 +58,24 @@ pub(super) fn text(features: &Features, shown: &Shown, contexts: usize) -> Strin
             line(format!("\npushes the next token {words}\n  {}", pushed(pushes)));
         }
     }
-    line(format!("\nmade of {} units", shown.units_in_all));
-    for unit in shown.units.iter().take(IN_LINE) {
-        line(format!(
-            "  {:<24} {:>8}  {:>5} %",
-            unit.name,
-            format!("{:+.3}", unit.weight),
-            format!("{:.1}", 100.0 * unit.share)
-        ));
+    let sides: Vec<(&str, usize, &[Unit])> = if shown.reads == shown.writes {
+        vec![("made of", shown.units_in_all, shown.units.as_slice())]
+    } else {
+        vec![
+            ("reads", shown.units_in_all, shown.units.as_slice()),
+            ("writes", shown.written_units_in_all, shown.written_units.as_slice()),
+        ]
+    };
+    for (verb, all, units) in sides {
+        line(format!("\n{verb} {all} units"));
+        for unit in units.iter().take(IN_LINE) {
+            line(format!(
+                "  {:<24} {:>8}  {:>5} %",
+                unit.name,
+                format!("{:+.3}", unit.weight),
+                format!("{:.1}", 100.0 * unit.share)
+            ));
+        }
     }
     if !shown.scores.is_empty() {
         line("\nscores".to_owned());
@@ -82,6 +94,18 @@ pub(super) fn text(features: &Features, shown: &Shown, contexts: usize) -> Strin
         line(format!("  {:<16} {}{interval}{baseline}", it.scorer, significant(it.score)));
     }
     out.trim_end().to_owned()
+}
+
+/// The sites that features read and write.
+pub(super) fn sites(features: &Features) -> Result<String> {
+    Ok(sides(&site_names(features.unit_table())?, &site_names(features.output_unit_table())?))
+}
+
+fn sides(reads: &[String], writes: &[String]) -> String {
+    if reads == writes {
+        return format!("reads and writes {}", reads.join(", "));
+    }
+    format!("reads {} · writes {}", reads.join(", "), writes.join(", "))
 }
 
 fn figure(value: f32) -> String {

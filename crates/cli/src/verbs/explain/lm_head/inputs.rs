@@ -109,7 +109,7 @@ fn matrices(args: &LmHeadArgs, head: &Path, features: Option<Box<Features>>) -> 
     let path = Path::new(&args.input);
     let mut files = vec![path.to_owned(), head.to_owned()];
     let rows = match &features {
-        Some(features) => features.dictionary().decoder.clone(),
+        Some(features) => features.dictionary().written().to_owned(),
         None => matrix(path, &Import::default())?,
     };
     let mut weights =
