@@ -25,6 +25,7 @@ mod recording;
 mod reports;
 mod reversal;
 mod showing;
+mod sparse_training;
 mod support;
 mod transcoder_verbs;
 mod way;

@@ -21,7 +21,10 @@ use crate::verbs::texts::{Texts, sequences};
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "nissl train dictionary <MODEL> --site <SITE> --text <FILE>... --out <FOLDER> [OPTIONS]\n       \
-                      nissl train dictionary <MODEL> --site <SITE> --target <SITE> --text <FILE>... --out <FOLDER>"
+                      nissl train dictionary <MODEL> --site <SITE> --target <SITE> --text <FILE>... --out <FOLDER>",
+    // Passes over a recording, and memory for its samples: a stream has neither.
+    mut_arg("epochs", |arg| arg.hide(true)),
+    mut_arg("memory_mib", |arg| arg.hide(true))
 )]
 pub(crate) struct TrainDictionary {
     /// A folder with a checkpoint, a .pt or .safetensors file, or hub:owner/name[@revision]
@@ -68,6 +71,11 @@ pub(crate) fn run(args: &TrainDictionary, context: &Context<'_>) -> Result<ExitC
     let streaming = StreamNetwork { seed, ..args.stream.clone() };
     training.validate()?;
     streaming.validate()?;
+    if training.memory_mib != Training::default().memory_mib {
+        let expected =
+            "unset for a network that runs meanwhile; --buffer says how many samples are shuffled";
+        return Err(Error::setting("memory", training.memory_mib, expected));
+    }
     if !(args.held_out > 0.0 && args.held_out <= 0.5) {
         return Err(Error::setting("held_out", args.held_out, "above 0 and at most 0.5"));
     }
