@@ -1,16 +1,16 @@
 //! SAELens: `cfg.json`, `sae_weights.safetensors`.
 //!
 //! `u = W_encᵀ(norm(x) − [apply_b_dec_to_input] b_dec) + b_enc`; standard: `max(0, u)`, jumprelu: where
-//! `u > threshold`, topk: of the k largest, gated: as Rajamanoharan et al. 2024. `x̂ = W_decᵀ z + b_dec`,
-//! un-normed. A top-k that is chosen by `u‖w_dec‖`, factors of the features and a factor of all samples
+//! `u > threshold`, topk: of the k largest, abstopk: `u` of the k largest magnitudes, gated: as Rajamanoharan
+//! et al. 2024. `x̂ = W_decᵀ z + b_dec`, un-normed; of transcoders `ŷ = W_decᵀ z + b_dec [+ W_skip x]` as it is,
+//! with `x` before its norm. A top-k that is chosen by `u‖w_dec‖`, factors of the features and a factor of all samples
 //! are folded into the weights, the last also into `b_dec`.
 //! Versions before 6 have their settings in one level, and take `b_dec` off unless they say otherwise.
 //!
-//! Source: github.com/decoderesearch/SAELens (the layout of its files).
-//! Left out: transcoders with normed samples, of which it norms what they predict by the input.
+//! Source: github.com/decoderesearch/SAELens (the layout of its files); checked against its version 6.54.12.
 
 use ndarray::{Array1, Array2};
-use nissl_core::features::{Activation, Dictionary, InputNorm};
+use nissl_core::features::{Activation, Dictionary, Encoding, InputNorm};
 use nissl_core::{Error, Result};
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ use super::target::{Target, Tensor, json, safetensors};
 use super::weights::{Rows, Weights};
 use super::{Checkpoint, Maker, Source, sites};
 
-const ARCHITECTURES: &str =
-    "standard, gated, jumprelu, topk, transcoder, skip_transcoder or jumprelu_transcoder";
+const ARCHITECTURES: &str = "standard, gated, jumprelu, topk, abstopk, transcoder, skip_transcoder, jumprelu_transcoder or \
+     jumprelu_skip_transcoder";
 
 pub(super) fn read(opened: &Opened) -> Result<Checkpoint> {
     let architecture = opened.text(&["architecture"]).unwrap_or("standard");
@@ -37,12 +37,19 @@ pub(super) fn read(opened: &Opened) -> Result<Checkpoint> {
     };
     let function = opened.text(&["activation_fn", "activation_fn_str"]).unwrap_or("relu");
     let top_k = || -> Result<Activation> {
-        Ok(Activation::TopK { k: opened.k(&["k", "activation_fn_kwargs.k"])? })
+        let k = opened.k(&["k", "activation_fn_kwargs.k"])?;
+        Ok(if architecture == "abstopk" {
+            Activation::SignedTopK { k }
+        } else {
+            Activation::TopK { k }
+        })
     };
     let activation = match (architecture, function) {
         ("gated", _) => Activation::Gated,
-        ("jumprelu" | "jumprelu_transcoder", _) => Activation::JumpRelu,
-        ("topk", _) | ("standard", "topk") => top_k()?,
+        ("jumprelu" | "jumprelu_transcoder" | "jumprelu_skip_transcoder", _) => {
+            Activation::JumpRelu
+        }
+        ("topk" | "abstopk", _) | ("standard", "topk") => top_k()?,
         ("standard" | "transcoder" | "skip_transcoder", "relu") => Activation::Relu,
         ("standard" | "transcoder" | "skip_transcoder", other) => {
             return Err(opened.wrong("activation_fn_str", other, "relu or topk"));
@@ -62,15 +69,15 @@ pub(super) fn read(opened: &Opened) -> Result<Checkpoint> {
     // Versions before 6 take it off where they do not say.
     let centred = opened.flag(&["apply_b_dec_to_input"]).unwrap_or(true);
     let mut dictionary = if opened.transcodes(architecture.contains("transcoder")) {
-        if norm != InputNorm::None {
-            let found = opened.text(&["normalize_activations"]).unwrap_or("set");
-            return Err(opened.wrong("normalize_activations", found, "none for a transcoder"));
-        }
         let hook = source.hook.clone();
         let output = opened.text(&["metadata.hook_name_out", "hook_name_out", "out_hook_point"]);
         (source.site, source.targets) = sites::of_transcoder(hook.as_deref(), output);
         let bias = weights.decoder_bias.clone().filter(|_| centred);
-        weights.transcoder(opened, activation, bias)?
+        let mut dictionary = weights.transcoder(opened, activation, bias)?;
+        if let Encoding::Sparse { norm: own, .. } = &mut dictionary.encoding {
+            *own = norm;
+        }
+        dictionary
     } else {
         source.site = source.hook.as_deref().and_then(sites::of_hook);
         weights.autoencoder(opened, activation, norm, centred)?
@@ -192,21 +199,15 @@ pub(super) fn write(pieces: Pieces, source: &Source, target: &Target<'_>) -> Res
         (Activation::Gated, false, _) => "gated",
         (Activation::JumpRelu, false, _) => "jumprelu",
         (Activation::TopK { .. }, false, _) => "topk",
+        (Activation::SignedTopK { .. }, false, _) => "abstopk",
         (Activation::Relu, true, false) => "transcoder",
         (Activation::Relu, true, true) => "skip_transcoder",
         (Activation::JumpRelu, true, false) => "jumprelu_transcoder",
-        (Activation::JumpRelu, true, true) => {
-            return pieces.refuse("a skip connection beside JumpReLU");
-        }
+        (Activation::JumpRelu, true, true) => "jumprelu_skip_transcoder",
         (Activation::TopK { .. }, true, _) => return pieces.refuse("a top-k transcoder"),
         _ => return pieces.refuse_activation(),
     };
-    let pieces = if pieces.transcoder {
-        pieces.without_norm()?;
-        pieces.uncentred()
-    } else {
-        pieces
-    };
+    let pieces = if pieces.transcoder { pieces.uncentred() } else { pieces };
     let norm = match pieces.norm {
         InputNorm::None => "none",
         InputNorm::Length => "constant_norm_rescale",
@@ -234,7 +235,7 @@ pub(super) fn write(pieces: Pieces, source: &Source, target: &Target<'_>) -> Res
         settings["d_out"] = pieces.outputs().into();
         settings["metadata"]["hook_name_out"] = named(source.targets.first()).into();
     }
-    if let Activation::TopK { k } = pieces.activation {
+    if let Activation::TopK { k } | Activation::SignedTopK { k } = pieces.activation {
         settings["k"] = k.into();
         settings["rescale_acts_by_decoder_norm"] = false.into();
     }

@@ -1,5 +1,6 @@
 //! Checkpoints of other tools: what they encode and predict, what is written back, and what is refused.
 
+mod by_sae_lens;
 mod cross;
 mod import;
 mod makers;

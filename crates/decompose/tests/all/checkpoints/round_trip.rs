@@ -32,9 +32,9 @@ fn kinds() -> Vec<Kind> {
     for activation in ACTIVATIONS {
         for norm in [InputNorm::None, InputNorm::Length, InputNorm::Standard] {
             kinds.push(Kind { activation, norm, transcoder: false, skip: false });
-        }
-        for skip in [false, true] {
-            kinds.push(Kind { activation, norm: InputNorm::None, transcoder: true, skip });
+            for skip in [false, true] {
+                kinds.push(Kind { activation, norm, transcoder: true, skip });
+            }
         }
     }
     kinds
@@ -84,8 +84,10 @@ fn can(maker: Maker, kind: Kind) -> bool {
         Maker::Sparsify => {
             bare && matches!(activation, Relu | TopK { .. } | SignedTopK { .. } | GroupMax { .. })
         }
-        Maker::SaeLens if transcoder => activation == Relu || (activation == JumpRelu && !skip),
-        Maker::SaeLens => matches!(activation, Relu | TopK { .. } | JumpRelu | Gated),
+        Maker::SaeLens if transcoder => matches!(activation, Relu | JumpRelu),
+        Maker::SaeLens => {
+            matches!(activation, Relu | TopK { .. } | SignedTopK { .. } | JumpRelu | Gated)
+        }
         Maker::GemmaScope | Maker::LlamaScope => {
             bare && !skip && matches!(activation, Relu | JumpRelu)
         }
@@ -97,8 +99,8 @@ fn can(maker: Maker, kind: Kind) -> bool {
             !transcoder && (normed || (bare && activation == Relu))
         }
         Maker::Dunefsky => bare && !skip && activation == Relu,
-        Maker::CircuitTracer => transcoder && matches!(activation, Relu | JumpRelu),
-        Maker::CrossLayer => transcoder && !skip && activation == Relu,
+        Maker::CircuitTracer => bare && transcoder && matches!(activation, Relu | JumpRelu),
+        Maker::CrossLayer => bare && transcoder && !skip && activation == Relu,
         Maker::Goodfire => bare && !transcoder && activation == Relu,
         other => panic!("{other} is not held to its layout"),
     }
