@@ -8,5 +8,6 @@ mod methods;
 mod pipeline;
 mod snmf;
 mod snmf_accelerated;
+mod sparse_defaults;
 mod sparse_training;
 mod sweep;

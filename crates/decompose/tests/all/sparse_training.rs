@@ -102,8 +102,7 @@ fn every_architecture_finds_what_a_planted_map_writes() {
         output: all.output.slice(s![..12_000, ..]).to_owned(),
     };
     let mut failed = Vec::new();
-    // Penalties in each architecture's own unit, chosen by the activations they leave; those of the
-    // defaults leave directions mixed here.
+    // Penalties in each architecture's own unit, chosen by the activations they leave in so short a training.
     for (architecture, lambda) in [
         (Architecture::TopK, None),
         (Architecture::BatchTopK, None),
