@@ -13,6 +13,7 @@ mod maps;
 
 use std::ops::Range;
 
+use crate::features::product;
 use ndarray::{Array2, ArrayView2, s};
 
 pub use arrays::Arrays;
@@ -76,6 +77,20 @@ pub trait Section: Send + Sync {
     /// # Errors
     /// Inputs of another extent.
     fn forward(&self, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>>;
+
+    /// [`Self::forward`] between two bases: of inputs `new · back` the outputs times `into`, with `new`
+    /// `[sample · position, vector]`, `back` `[vector, input]` and `into` `[output, vector]`.
+    ///
+    /// # Errors
+    /// New coordinates of another extent.
+    fn between(
+        &self,
+        new: ArrayView2<'_, f64>,
+        back: ArrayView2<'_, f64>,
+        into: ArrayView2<'_, f64>,
+    ) -> Result<Array2<f64>> {
+        Ok(product(self.forward(product(new, back).view())?.view(), into))
+    }
 
     /// The derivative at `inputs` along `tangents` of the same shape: `[sample · position, output]`.
     ///

@@ -12,9 +12,9 @@
 mod closed;
 
 use ndarray::{Array2, ArrayView2, s};
-use nissl_core::Result;
-use nissl_core::features::product;
+use nissl_core::features::{add_product, product};
 use nissl_core::section::{Extent, Section, fits};
+use nissl_core::{Error, Result};
 use rayon::prelude::*;
 
 /// Attention with the residual stream that passes beside it.
@@ -80,8 +80,12 @@ impl Attention {
     }
 
     fn attend(&self, inputs: ArrayView2<'_, f64>) -> Attended {
-        let qkv = product(self.read(inputs).view(), self.into.view());
-        let samples = inputs.nrows() / self.positions;
+        self.mix(product(self.read(inputs).view(), self.into.view()))
+    }
+
+    /// Patterns and mixed values of queries, keys and values.
+    fn mix(&self, qkv: Array2<f64>) -> Attended {
+        let samples = qkv.nrows() / self.positions;
         let (all, width) = self.widths();
         let (queries, scale) = (self.queries(), self.scale());
         let mut pattern = Array2::zeros((samples, self.heads * queries * self.positions));
@@ -251,6 +255,34 @@ impl Section for Attention {
         fits(&self.name, "inputs", inputs, self.positions, self.inputs)?;
         let state = self.attend(inputs);
         Ok(self.give(inputs, state.mixed.view()))
+    }
+
+    /// The bases go into the weights, so that the cost falls with the vectors.
+    fn between(
+        &self,
+        new: ArrayView2<'_, f64>,
+        back: ArrayView2<'_, f64>,
+        into: ArrayView2<'_, f64>,
+    ) -> Result<Array2<f64>> {
+        fits(&self.name, "new coordinates", new, self.positions, back.nrows())?;
+        fits(&self.name, "basis", back, 1, self.inputs)?;
+        let width = self.residual();
+        let weights = product(self.read(back).view(), self.into.view());
+        let state = self.mix(product(new, weights.view()));
+        let stream = into.slice(s![..width, ..]);
+        // What passes beside the attention: the residual stream, the bias and the constant.
+        let mut beside = product(back.slice(s![.., ..width]), stream);
+        let bias = ArrayView2::from_shape((1, width), &self.out_bias);
+        let bias = bias.map_err(|error| Error::setting("bias", error, "one for each unit"))?;
+        let constant = &product(bias, stream).row(0) + &into.row(width);
+        for (mut row, &last) in beside.rows_mut().into_iter().zip(back.column(self.inputs - 1)) {
+            row.scaled_add(last, &constant);
+        }
+        let step = if self.last_only { self.positions } else { 1 };
+        let mut out = product(new.slice(s![step - 1..; step, ..]), beside.view());
+        let out_weights = product(self.out.view(), stream);
+        add_product(out.view_mut(), state.mixed.view(), out_weights.view());
+        Ok(out)
     }
 
     fn push(

@@ -2,12 +2,11 @@
 //!
 //! A network of two blocks is trained on stories of the language world; bases and edges of its residual
 //! stream come from some stories, what is needed of them from others. A node layer's edges are those that
-//! keep the cross-entropy within 0.05 nats a token of the whole network's. Stochastic sources, as the paper
-//! used for language models.
+//! keep the cross-entropy within 0.05 nats a token of the whole network's.
 
 use nissl_core::Result;
 use nissl_core::store::{Existing, Provenance};
-use nissl_decompose::interaction_basis::{BasisKind, LocalInteractionBasis, Sources};
+use nissl_decompose::interaction_basis::{BasisKind, LocalInteractionBasis};
 use nissl_networks::language::TextTokenizer;
 use nissl_networks::language::training::{Baselines, Packed, TrainLanguage, TrainingData};
 use nissl_networks::sections::{Outputs, Transformer};
@@ -28,8 +27,6 @@ const TOLERANCE: f64 = 0.05;
 /// the unembedding after it has a closed form.
 const LAYERS: [&str; 5] =
     ["layers.0.resid.pre", "layers.1.resid.pre", "layers.1.resid.post", "final.norm", "logits"];
-/// Random signs over the positions for each sample, in place of the sum over them.
-const DRAWS: usize = 2;
 
 /// Token sequences of a world's stories, each from a story's beginning, and their next tokens.
 fn sequences(world: &LanguageWorld) -> (Vec<Vec<u32>>, Vec<u32>) {
@@ -98,13 +95,8 @@ pub(super) fn language_model(setting: &Setting<'_>, findings: &mut Findings) -> 
     };
     let mut required: Vec<Vec<Required>> = Vec::new();
     for basis in [BasisKind::Lib, BasisKind::Pca] {
-        let settings = LocalInteractionBasis {
-            basis,
-            sources: Sources::Positions,
-            draws: DRAWS,
-            seed: setting.seed,
-            ..LocalInteractionBasis::default()
-        };
+        let settings =
+            LocalInteractionBasis { basis, seed: setting.seed, ..LocalInteractionBasis::default() };
         let bases = settings.fit(&cut.chain, &fitted, setting.progress)?;
         let between =
             |layer| Edges::default().between(&cut.chain, &fitted, &bases, layer, setting.progress);

@@ -93,9 +93,8 @@ impl<'a> Masked<'a> {
                 }
                 Map::General => {
                     let back = self.source.back.select(Axis(0), inputs);
-                    let outputs = self.section.forward(product(read.view(), back.view()).view())?;
                     let into = self.target.into.select(Axis(1), &missing);
-                    product(outputs.view(), into.view())
+                    self.section.between(read.view(), back.view(), into.view())?
                 }
             };
             for (column, &i) in given.columns().into_iter().zip(&missing) {

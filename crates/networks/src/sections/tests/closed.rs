@@ -112,3 +112,16 @@ fn squared_effects_are_those_of_single_source_vectors() {
         section.squared_effects(wrong.view(), random(6, 6, 4).view(), basis.view(), &[[1.0, 1.0]]);
     assert!(effects.is_err(), "no whole sample");
 }
+
+#[test]
+fn between_two_bases_the_outputs_are_those_of_the_whole() {
+    for (n, section) in cases().enumerate() {
+        let extent = section.extent();
+        let back = random(4, extent.inputs, 31 + n as u64);
+        let into = random(extent.outputs, 3, 61 + n as u64);
+        let new = random(6 * extent.positions_in, 4, 91 + n as u64);
+        let whole = section.forward(new.dot(&back).view()).expect("fits").dot(&into);
+        let found = section.between(new.view(), back.view(), into.view()).expect("fits");
+        assert!(furthest(&found, &whole) < 1e-10, "case {n}: {}", furthest(&found, &whole));
+    }
+}
