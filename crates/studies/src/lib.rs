@@ -1,5 +1,6 @@
 //! Studies: each rebuilds a published claim and checks its bars; and the demo, the whole way at once.
 
+pub mod celegans;
 pub mod compare;
 pub mod demo;
 pub mod feature_page;

@@ -150,6 +150,7 @@ pub fn all() -> Vec<&'static Study> {
         &crate::lm_head::LM_HEAD,
         &crate::transcoders::TRANSCODERS,
         &crate::lib_basis::LIB,
+        &crate::celegans::CELEGANS_HOMOGENIZE,
         &crate::language_world::LANGUAGE_WORLD,
     ]
 }

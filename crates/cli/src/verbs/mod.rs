@@ -2,6 +2,7 @@
 
 mod artefact;
 mod chat;
+mod connectome;
 mod cut_network;
 mod decompose;
 mod demo;
@@ -39,9 +40,9 @@ pub(crate) enum Verb {
     Train(train::Train),
     /// Record a network's activity over texts
     Record(record::Record),
-    /// Make a recording from another tool's matrix
+    /// Make a recording from another tool's matrix, or a graph from a connectome
     Import(matrix::Import),
-    /// Write a recording as a matrix that other tools read
+    /// Write a recording or a graph as a file that other tools read
     Export(matrix::Export),
     /// Find features in a recording
     Decompose(decompose::Decompose),

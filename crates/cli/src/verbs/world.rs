@@ -1,4 +1,4 @@
-//! `nissl world language --tokens N --seed S -o DIR`
+//! `nissl world language --tokens N --seed S -o DIR` and `nissl world worm --connectome GRAPH -o REC`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use nissl_core::Result;
 use nissl_core::store::Provenance;
 use nissl_worlds::language::LanguageWorld;
 
+use super::connectome;
 use crate::Context;
 use crate::methods::Method;
 
@@ -22,6 +23,8 @@ pub(crate) struct World {
 enum Kind {
     /// Stories whose every token carries its concepts and its entropy
     Language(LanguageWorld),
+    /// Recorded worms whose activity follows from a connectome
+    Worm(connectome::WormArgs),
 }
 
 /// Where a world goes.
@@ -33,7 +36,11 @@ struct Output {
 }
 
 pub(crate) fn run(args: World, context: &Context<'_>) -> Result<ExitCode> {
-    let Method { method: Kind::Language(world), inputs: Output { out } } = args.world;
+    let Method { method, inputs: Output { out } } = args.world;
+    let world = match method {
+        Kind::Language(world) => world,
+        Kind::Worm(args) => return connectome::worm(&args, &out, context),
+    };
     let world = LanguageWorld { seed: context.global.seed, ..world };
     let provenance = Provenance::here(&world, world.seed, "cpu");
     let written = world.write(&out, provenance, context.global.existing(), context.progress)?;

@@ -9,12 +9,16 @@
 //! Memory: the files, which have a few megabytes.
 
 mod assemble;
+#[cfg(test)]
+mod damaged;
 mod grid;
 mod json;
 mod lists;
 mod matrices;
 mod merge;
 mod names;
+#[cfg(test)]
+mod published;
 mod reading;
 mod source;
 #[cfg(test)]

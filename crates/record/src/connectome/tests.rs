@@ -1,4 +1,4 @@
-//! Small files in each form, the rules of pooling, damage, and the published tables where they are.
+//! Small files in each form, and the rules of pooling.
 
 use std::path::{Path, PathBuf};
 
@@ -8,27 +8,27 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+pub(super) fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = folder.path().join(name);
     write_bytes(&path, text.as_bytes()).expect("writes");
     path
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn read(path: &Path) -> Imported {
+pub(super) fn read(path: &Path) -> Imported {
     ImportConnectome::default().read(&[path]).expect("reads")
 }
 
-fn complaint(path: &Path) -> String {
+pub(super) fn complaint(path: &Path) -> String {
     let error = ImportConnectome::default().read(&[path]).expect_err("is refused");
     format!("{error} {error:?}")
 }
 
 /// The weight of an edge; 0 where there is none.
-fn weight(graph: &Graph, from: &str, to: &str, kind: EdgeKind) -> f64 {
+pub(super) fn weight(graph: &Graph, from: &str, to: &str, kind: EdgeKind) -> f64 {
     let names = graph.nodes().texts("name").expect("names");
     let node = |name: &str| names.iter().position(|n| n == name).expect("a neuron") as u32;
     let kinds = graph.edges().texts("type").expect("types");
@@ -41,7 +41,7 @@ fn weight(graph: &Graph, from: &str, to: &str, kind: EdgeKind) -> f64 {
 }
 
 /// A workbook of sheets whose cells are numbers or text.
-fn workbook(path: &Path, sheets: &[(&str, &[&[&str]])]) {
+pub(super) fn workbook(path: &Path, sheets: &[(&str, &[&[&str]])]) {
     let mut archive = ArchiveWriter::create(path).expect("begins");
     let (mut types, mut list, mut links) = (String::new(), String::new(), String::new());
     for (number, (name, _)) in sheets.iter().enumerate() {
@@ -320,171 +320,4 @@ fn merged_neurons_add_up_their_weights() {
     // 118 classes, of which CAN has no slot.
     assert_eq!(graph.nodes().rows(), 117);
     assert_eq!(graph.nodes().u32s("members").expect("there").iter().sum::<u32>(), 300);
-}
-
-#[test]
-fn bad_files_are_refused_by_place_and_expectation() {
-    let folder = folder();
-    let refused = |name: &str, text: &str, parts: &[&str]| {
-        let said = complaint(&file(&folder, name, text));
-        for part in parts {
-            assert!(said.contains(part), "{name}: misses {part:?} in {said}");
-        }
-    };
-    let head = "pre,post,type,synapses\n";
-    let row = |row: &str| format!("{head}AVAL,AVAR,chemical,1\n{row}\n");
-    refused(
-        "a.csv",
-        &row("AVAL,AVAR,chemical,-3"),
-        &["a.csv", "synapses", "-3 in row 3", "at least 0"],
-    );
-    refused("b.csv", &row("AVAL,AVAR,chemical,NaN"), &["synapses", "`NaN` in row 3", "a number"]);
-    refused("c.csv", &row("AVAL,AVAR,chemical,"), &["synapses", "empty in row 3"]);
-    refused(
-        "d.csv",
-        &row("AVAL,AVAR,mechanical,1"),
-        &["type", "`mechanical` in row 3", "electrical"],
-    );
-    refused("e.csv", &row("AVAL,,chemical,1"), &["post", "empty in row 3"]);
-    refused(
-        "f.csv",
-        "Neuron 1,Neuron 2,Type,Nbr\nAVAL,AVAR,Q,1\n",
-        &["Type", "`Q` in row 2", "Sp"],
-    );
-    refused(
-        "g.csv",
-        &row("QQQ,RRR,chemical,1\nQQQ,SSS,chemical,2"),
-        &["names", "QQQ, RRR", "2 of 3"],
-    );
-    refused("h.csv", "a,b,c\n1,2,3\n", &["header", "a, b, c", "pre, post, type, synapses"]);
-    refused("i.csv", "", &["empty"]);
-    refused("j.csv", head, &["empty", "connections between neurons"]);
-    refused("k.csv", "<!DOCTYPE html><html></html>", &["a web page", "fetch it again"]);
-    refused("l.xlsx", "PK\u{3}\u{4}nothing", &["content", "a readable .xlsx or .xls"]);
-    refused(
-        "m.json",
-        r#"[{"pre":"AVAL","post":"AVAR","syn":[1],"typ":1}]"#,
-        &["typ", "1 in connection 0"],
-    );
-    refused("n.json", r#"{"pre":1}"#, &["a list of {pre, post, syn, typ}"]);
-    refused("o.json", r#"[{"pre":"AVAL","post":"AVAR","syn":[-1],"typ":0}]"#, &["syn", "-1"]);
-    refused("p.xml", "<svg></svg>", &["<graphml> or <neuroml>"]);
-    refused(
-        "q.xml",
-        "<graphml><graph><node id=\"a\"></graph></graphml>",
-        &["content", "well-formed XML"],
-    );
-    refused("r.xml", "<graphml><graph><node id=\"AVAL\"/>", &["ends within an element"]);
-    let lost =
-        "<graphml><graph><node id=\"AVAL\"/><edge source=\"AVAL\" target=\"x\"/></graph></graphml>";
-    refused("s.xml", lost, &["target", "`x` in edge 0"]);
-
-    let varshney = file(&folder, "t.csv", "Neuron 1,Neuron 2,Type,Nbr\nAVAL,AVAR,S,1\n");
-    let settings = ImportConnectome { source: Source::Cook2019, ..ImportConnectome::default() };
-    let error = settings.read(&[&varshney]).expect_err("is refused");
-    assert!(format!("{error:?}").contains("--source cook_2019"), "{error:?}");
-}
-
-#[test]
-fn cut_files_give_errors_not_panics() {
-    let folder = folder();
-    let path = folder.path().join("whole.xlsx");
-    let cells: &[&[&str]] =
-        &[&["pre", "post", "type", "synapses"], &["AVAL", "AVAR", "chemical", "2"]];
-    workbook(&path, &[("one", cells)]);
-    assert_eq!(read(&path).graph.edges().rows(), 1);
-    let bytes = std::fs::read(&path).expect("reads");
-    let cut = folder.path().join("cut.xlsx");
-    for length in (0..bytes.len()).step_by(37) {
-        write_bytes(&cut, &bytes[..length]).expect("writes");
-        assert!(ImportConnectome::default().read(&[&cut]).is_err(), "{length} bytes");
-    }
-}
-
-/// The published tables; none where they are not.
-fn published() -> Option<PathBuf> {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/40-celegans-connectomes");
-    folder.is_dir().then_some(folder)
-}
-
-/// Neurons, pairs, chemical edges and weight, pairs and weight of gap junctions.
-type Counts = (usize, usize, usize, f64, usize, f64);
-
-fn counts(report: &ImportReport) -> Counts {
-    let of = |kind| report.edges.get(&kind).copied().unwrap_or_default();
-    let (chemical, gap) = (of(EdgeKind::Chemical), of(EdgeKind::Electrical));
-    (report.neurons, report.pairs, chemical.edges, chemical.weight, report.gap_pairs, gap.weight)
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "says why it was skipped")]
-fn the_published_tables_have_their_counts() {
-    let Some(folder) = published() else {
-        eprintln!("skipped: ../shared/data/40-celegans-connectomes is absent");
-        return;
-    };
-    // Spec 40, section 6 A: by the rules of the reference, then corrected.
-    let table: [(Source, Counts, Counts); 5] = [
-        (
-            Source::White1986Whole,
-            (299, 3145, 2266, 6509.0, 569, 1916.0),
-            (299, 3145, 2266, 6509.0, 569, 1916.0),
-        ),
-        (
-            Source::Witvliet7,
-            (180, 2364, 1944, 6587.0, 267, 732.0),
-            (180, 2364, 1944, 6587.0, 267, 732.0),
-        ),
-        (
-            Source::Witvliet8,
-            (180, 2371, 1933, 7099.0, 304, 839.0),
-            (180, 2371, 1933, 7099.0, 304, 839.0),
-        ),
-        (
-            Source::Chklovskii,
-            (278, 2514, 1623, 3964.0, 517, 1777.0),
-            (279, 2993, 2194, 6394.0, 517, 1777.0),
-        ),
-        (
-            Source::Cook2019,
-            (236, 4089, 3038, 17676.0, 848, 7731.0),
-            (300, 5142, 3707, 20905.0, 1103, 9610.0),
-        ),
-    ];
-    let known = known_files(&folder);
-    for (source, reference, corrected) in table {
-        let (_, files) = known.iter().find(|(other, _)| *other == source).expect("its files");
-        for (reference_quirks, expected) in [(true, reference), (false, corrected)] {
-            let settings = ImportConnectome { reference_quirks, ..ImportConnectome::default() };
-            let Imported { graph, report } = settings.read(files).expect("reads");
-            assert_eq!(report.identity.name, source.name());
-            assert_eq!(counts(&report), expected, "{source:?} quirks {reference_quirks}");
-            if source == Source::Cook2019 && !reference_quirks {
-                // One pair has two weights and is averaged, another stands in one direction only.
-                let both = report.asymmetric.iter().filter(|one| !one.forth.is_empty());
-                assert_eq!(both.map(|one| one.taken).collect::<Vec<_>>(), [2.5]);
-                assert_eq!(report.asymmetric.len(), 2);
-            }
-            let spot = match source {
-                Source::White1986Whole => (13.0, 3.0),
-                Source::Witvliet7 => (26.0, 3.0),
-                Source::Witvliet8 => (23.0, 1.0),
-                // By S and Sp together there may be more than the spec's value of Sp alone.
-                Source::Chklovskii if !reference_quirks => continue,
-                Source::Chklovskii => (12.0, 3.0),
-                _ => (56.0, 18.0),
-            };
-            let chemical = weight(&graph, "AIBL", "RIMR", EdgeKind::Chemical);
-            let gap = weight(&graph, "AVBL", "AVBR", EdgeKind::Electrical);
-            assert_eq!((chemical, gap), spot, "{source:?}");
-        }
-    }
-    let openworm = known.iter().find(|(source, _)| *source == Source::Openworm).expect("its file");
-    let report = ImportConnectome::default().read(&openworm.1).expect("reads").report;
-    assert!(report.neurons > 270 && report.gap_pairs > 400, "{:?}", counts(&report));
-    let list = folder.join("herm_full_edgelist.csv");
-    let report = ImportConnectome::default().read(&[list]).expect("reads").report;
-    assert_eq!(report.identity.name, "cook_2019");
-    assert!(report.neurons == 300 && report.gap_pairs > 900, "{:?}", counts(&report));
 }

@@ -4,6 +4,7 @@
 //! Memory: one block of rows; Parquet holds one row group of 64 MiB.
 
 mod csv;
+mod graph;
 mod npy;
 mod parquet;
 #[cfg(test)]
@@ -19,6 +20,8 @@ use nissl_core::store::{self, Existing};
 use nissl_core::table::TableGroups;
 use nissl_core::{Column, Error, IoContext, Progress, Recording, Result, Table};
 use serde::{Deserialize, Serialize};
+
+pub use self::graph::{ExportedGraph, export_graph};
 
 use crate::import::{Format, is_missing, is_sample_column};
 use crate::network::Dtype;

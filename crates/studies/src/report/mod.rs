@@ -15,11 +15,13 @@
 //! assert!(report.to_html().starts_with("<!doctype html>"));
 //! ```
 
+mod adjacency;
 mod axis;
 mod bars;
 mod before_after;
 mod cell;
 pub mod circuit_page;
+pub mod connectome_page;
 pub mod dashboard_page;
 mod feature_card;
 mod graph;
@@ -45,6 +47,7 @@ use nissl_core::Result;
 use nissl_core::store::Provenance;
 use serde::Serialize;
 
+pub use adjacency::{Adjacency, AdjacencyKind};
 pub use axis::{Axis, Reference, Scale};
 pub use bars::{Bar, Bars, Bound};
 pub use before_after::{BeforeAfter, Direction, Piece, Steered};
@@ -124,6 +127,8 @@ pub enum Block {
     Histogram(Histogram),
     /// A graph in layers.
     LayeredGraph(LayeredGraph),
+    /// A matrix of edges.
+    Adjacency(Adjacency),
     /// What a study measured beside what it had to reach.
     Bars(Bars),
     /// How the report's figures were made.
@@ -160,6 +165,7 @@ blocks!(
     Lines,
     Histogram,
     LayeredGraph,
+    Adjacency,
     Bars,
     Provenance
 );

@@ -105,20 +105,30 @@ impl Wiring {
         }
     }
 
-    /// One row for each neuron, with what the connectome knows of it.
+    /// One row for each neuron, with what the connectome knows of it, as imported worms have it.
     pub(super) fn units(&self) -> Table {
         let count = self.neurons();
+        let numbers = Column::U32((0..count as u32).collect());
         let base = Table::new()
-            .with("unit", Column::U32((0..count as u32).collect()))
-            .with("site", Column::Text(vec!["neurons".to_owned(); count]))
-            .with("index", Column::U32((0..count as u32).collect()))
-            .with("name", Column::Text(self.names.clone()))
-            .with("inhibitory", Column::Bool(self.sign.iter().map(|&sign| sign < 0.0).collect()));
-        let known = ["class", "type", "neurotransmitter", "x", "y", "z"];
-        known.into_iter().fold(base, |table, name| match self.nodes.get(name) {
-            Some(column) => table.with(name, column.clone()),
+            .with("unit", numbers.clone())
+            .with("site", Column::Text(vec!["brain".to_owned(); count]))
+            .with("index", numbers)
+            .with("name", Column::Text(self.names.clone()));
+        let known = [
+            ("type", "type"),
+            ("class", "class"),
+            ("neurotransmitter", "transmitter"),
+            ("x", "x"),
+            ("y", "y"),
+            ("z", "z"),
+        ];
+        let table = known.into_iter().fold(base, |table, (from, to)| match self.nodes.get(from) {
+            Some(column) => table.with(to, column.clone()),
             None => table,
-        })
+        });
+        table
+            .with("labelled", Column::Bool(vec![true; count]))
+            .with("inhibitory", Column::Bool(self.sign.iter().map(|&sign| sign < 0.0).collect()))
     }
 
     /// The wiring as a graph: chemical weights have the sign of their source.

@@ -3,7 +3,10 @@
 mod attribution;
 mod circuit;
 mod connections;
+mod connectome;
+mod consensus;
 mod interaction;
+mod structure_function;
 mod transcoder_paths;
 
 use std::process::ExitCode;
@@ -36,6 +39,12 @@ enum Kind {
     Connections(Box<connections::ConnectionsArgs>),
     /// Which coordinates of a layer act on which of the next, and their modules
     Interaction(Box<interaction::InteractionArgs>),
+    /// Measures of connectomes, and how far they agree
+    Connectome(Box<connectome::ConnectomeArgs>),
+    /// One connectome from several
+    Consensus(Box<consensus::ConsensusArgs>),
+    /// What the wiring of a connectome says about activity
+    StructureFunction(Box<structure_function::StructureFunctionArgs>),
 }
 
 pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
@@ -44,5 +53,8 @@ pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
         Kind::Attribution(args) => attribution::run(&args, context),
         Kind::Connections(args) => connections::run(&args, context),
         Kind::Interaction(args) => interaction::run(&args, context),
+        Kind::Connectome(args) => connectome::run(&args, context),
+        Kind::Consensus(args) => consensus::run(&args, context),
+        Kind::StructureFunction(args) => structure_function::run(&args, context),
     }
 }
