@@ -1,5 +1,7 @@
 //! Edges against derivatives by finite differences, and ablations against their definition.
 
+mod stated;
+
 use ndarray::{Array2, Axis, array, s};
 use nissl_core::graph::Orientation;
 use nissl_core::section::{

@@ -3,8 +3,8 @@
 use ndarray::{Array2, s};
 use nissl_core::section::{Affine, Basis, Chain, Held, Nonlinearity, Rule, Samples, Section};
 
-use super::super::LocalInteractionBasis;
-use super::{Mixing, Opaque, curved, furthest, held, hidden, quiet, random};
+use super::super::{BasisKind, LocalInteractionBasis, Sources};
+use super::{Mixing, Opaque, Stated, curved, furthest, held, hidden, quiet, random};
 
 /// `1/(N P) Σ J S Jᵀ` by pushing every unit vector at every position of one sample at a time.
 pub(super) fn jacobian_metric(
@@ -93,6 +93,12 @@ fn closed_forms_are_the_sum_over_jacobians() {
             let known = jacobian_metric(&of(make()), &samples, 0, &to);
             assert!(furthest(&known, &closed) < 1e-9, "kind {kind}, seed {seed}");
             assert!(furthest(&known, &pulled) < 1e-9, "kind {kind}, seed {seed}");
+            // On the way from zero the constant shrinks with the rest, so that masks stay.
+            let on_the_way =
+                LocalInteractionBasis { integration: Rule::GaussLegendre, ..settings.clone() };
+            let closed = sums(&on_the_way, &of(make()), &samples, &to);
+            let pulled = sums(&on_the_way, &of(Box::new(Opaque(make()))), &samples, &to);
+            assert!(furthest(&pulled, &closed) < 1e-9, "kind {kind}, seed {seed}, integrated");
         }
     }
 }
@@ -126,5 +132,24 @@ fn integration_averages_the_jacobian_before_it_is_squared() {
             let plain = jacobian_metric(&chain, &samples, 0, &to);
             assert!(furthest(&plain, &found) > 1e-3, "{rule:?} {intervals} is another point");
         }
+    }
+}
+
+#[test]
+fn what_a_section_states_itself_is_taken_for_the_exact_local_basis_alone() {
+    let (samples, to) = (held(30, 3, 6, 3), target("out", 5, 4, 4));
+    let mixing = || Box::new(Mixing { positions: 3, weight: random(6, 5, 1) });
+    let stated = Stated { section: mixing(), metric: random(6, 6, 2) };
+    let told = &stated.metric / 90.0;
+    let chain = Chain { sections: vec![Box::new(stated)], end: "out".to_owned() };
+    let plain = Chain { sections: vec![mixing()], end: "out".to_owned() };
+    let lib = LocalInteractionBasis::default();
+    assert!(furthest(&told, &sums(&lib, &chain, &samples, &to)) < 1e-12);
+    for settings in [
+        LocalInteractionBasis { sources: Sources::Hidden, ..lib.clone() },
+        LocalInteractionBasis { basis: BasisKind::OneMinusZeroAlpha, ..lib.clone() },
+    ] {
+        let found = sums(&settings, &chain, &samples, &to);
+        assert_eq!(found, sums(&settings, &plain, &samples, &to), "{settings:?}");
     }
 }

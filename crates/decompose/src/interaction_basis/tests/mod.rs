@@ -79,6 +79,43 @@ impl Section for Opaque {
     }
 }
 
+/// A section that states a metric of its own, true or not.
+pub(super) struct Stated {
+    pub(super) section: Box<dyn Section>,
+    pub(super) metric: Array2<f64>,
+}
+
+impl Section for Stated {
+    fn name(&self) -> &str {
+        self.section.name()
+    }
+
+    fn extent(&self) -> Extent {
+        self.section.extent()
+    }
+
+    fn forward(&self, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        self.section.forward(inputs)
+    }
+
+    fn push(&self, at: ArrayView2<'_, f64>, along: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        self.section.push(at, along)
+    }
+
+    fn pull(&self, at: ArrayView2<'_, f64>, back: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        self.section.pull(at, back)
+    }
+
+    fn metric(
+        &self,
+        _inputs: ArrayView2<'_, f64>,
+        _basis: ArrayView2<'_, f64>,
+        _points: &[[f64; 2]],
+    ) -> Result<Option<Array2<f64>>> {
+        Ok(Some(self.metric.clone()))
+    }
+}
+
 /// Every position's output is a function of all positions before it.
 pub(super) struct Mixing {
     pub(super) positions: usize,
