@@ -21,7 +21,7 @@ Last both run once more with a threshold of 1e-6 instead, and the importance of 
 the edges must agree to 1e-6, or the script fails; `--repetitions 0` does this alone. At 1e-15 they cannot:
 a vector along which the activity hardly varies, with an importance near the rounding error, still changes
 what is derived from it before (the derivative in its direction is not small), so that which such vectors
-are kept shows in the third digit of the earliest node layer, in either program. `--share N` lets the PyTorch
+are kept shows in the third digit of lesser vectors of the earliest node layer. `--share N` lets the PyTorch
 side follow only every N-th sum from its second stage on (the Jacobians) and multiplies the seconds of that
 stage by N; nothing is compared where N is not 1, and the ratio is printed as an estimate.
 
@@ -64,17 +64,18 @@ def network(path):
 
     def attention(f):
         """`[3, 129]` to `[1, 129]`: the last position looks at all three."""
-        f, rest = f[:, :-1], f[-1:, -1:]
-        q = torch.einsum("d,hde->he", f[-1], of("attn.W_Q")) + of("attn.b_Q")
-        k = torch.einsum("sd,hde->hse", f, of("attn.W_K")) + of("attn.b_K")[:, None]
-        v = torch.einsum("sd,hde->hse", f, of("attn.W_V")) + of("attn.b_V")[:, None]
+        # Biases are weights of the constant coordinate, so that derivatives by it are whole.
+        f, one = f[:, :-1], f[:, -1]
+        q = torch.einsum("d,hde->he", f[-1], of("attn.W_Q")) + one[-1] * of("attn.b_Q")
+        k = torch.einsum("sd,hde->hse", f, of("attn.W_K")) + one[:, None] * of("attn.b_K")[:, None]
+        v = torch.einsum("sd,hde->hse", f, of("attn.W_V")) + one[:, None] * of("attn.b_V")[:, None]
         pattern = torch.softmax(torch.einsum("he,hse->hs", q, k) / q.shape[-1] ** 0.5, -1)
-        mixed = torch.einsum("hs,hse,hed->d", pattern, v, of("attn.W_O")) + of("attn.b_O")
-        return torch.cat([(f[-1] + mixed)[None], rest], -1)
+        mixed = torch.einsum("hs,hse,hed->d", pattern, v, of("attn.W_O")) + one[-1] * of("attn.b_O")
+        return torch.cat([f[-1] + mixed, one[-1:]])[None]
 
     def mlp(f):
         hidden = torch.relu(f @ w_in[:, :-1])
-        out = f[:, :-1] + hidden @ w_out + of("mlp.b_out")
+        out = f[:, :-1] + hidden @ w_out + f[:, -1:] * of("mlp.b_out")
         return torch.cat([out, f[:, -1:]], -1)
 
     return first, [attention, mlp, lambda f: f @ unembed]
