@@ -1,14 +1,20 @@
 //! Attribution graphs of planted circuits: the chain is kept and carries the most, effects add up.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use nissl_core::Progress;
+use nissl_core::network::{LanguageNetwork, TokenBatch};
 use nissl_core::seed::rng;
+use nissl_core::taps::Taps;
 use nissl_networks::language::Language;
 use nissl_networks::weights::CheckpointWeights;
 use nissl_trace::attribution::{Attributed, Attribution, FrozenPrompt, Node, attribute};
-use nissl_trace::frozen::{Freeze, FrozenRun, Replaced, Wiring, neurons};
+use nissl_trace::frozen::{
+    FeatureSite, Freeze, FrozenRun, Replaced, STRONGEST, Wiring, frozen_neurons, neurons,
+};
 use nissl_worlds::planted_circuit::{Chain, PlantedCircuit};
 use rand::seq::SliceRandom;
 
@@ -103,8 +109,8 @@ fn a_shuffled_dictionary_loses_the_chain() {
 fn effects_add_up_in_every_family_with_transcoders_that_explain_nothing() {
     for family in crate::FAMILIES {
         let (network, weights) = open(family);
-        let width = nissl_core::network::LanguageNetwork::residual_width(&network);
-        let layers = nissl_core::network::LanguageNetwork::layers(&network);
+        let width = network.residual_width();
+        let layers = network.layers();
         let features = (0..layers).map(|layer| transcoder(layer, width, 3)).collect();
         let wiring = Wiring::new(&weights, features).expect("fits");
         let freeze = Freeze { force: true, ..Freeze::default() };
@@ -115,4 +121,66 @@ fn effects_add_up_in_every_family_with_transcoders_that_explain_nothing() {
         assert!(found.completeness.worst < 1e-4, "{family}: {:?}", found.completeness);
         assert!(found.completeness.targets > 5 * layers, "{family}");
     }
+}
+
+/// The planted circuit with neurons of another non-linearity, and what its MLPs are in `mlp.pre` and
+/// `mlp.act` on the prompt.
+fn smooth(seed: u64) -> (Language, CheckpointWeights, Chain) {
+    let mut planted = PlantedCircuit { seed, ..PlantedCircuit::default() }.plant().expect("plants");
+    planted.config["act_fn"] = "gelu_new".into();
+    let folder = tempfile::tempdir().expect("a folder");
+    planted.save(folder.path()).expect("saves");
+    let network = Language::load(folder.path(), "smooth", &Device::flex()).expect("loads");
+    (network, CheckpointWeights::open(folder.path()).expect("opens"), planted.chain)
+}
+
+#[test]
+fn neurons_of_any_non_linearity_are_nodes_and_the_weak_ones_are_told_as_unexplained() {
+    let (network, weights, chain) = smooth(1);
+    assert!(neurons(&weights, 0).is_err(), "they are not their own transcoder");
+    let features = (0..2).map(|layer| frozen_neurons(&weights, layer).expect("no gate")).collect();
+    let wiring = Wiring::new(&weights, features).expect("fits");
+    let run = FrozenRun::new(&wiring, &network, &chain.prompt, &Freeze::default()).expect("runs");
+    // What a node reads and writes is what the network's neuron does.
+    let seen = RefCell::new(BTreeMap::new());
+    let mut taps = Taps::none();
+    for part in ["mlp.pre", "mlp.act"] {
+        let glob = format!("layers.*.{part}").parse().expect("a glob");
+        taps = taps.read(glob, |name, tensor| {
+            let values: Vec<f32> = tensor.clone().into_data().try_to_vec().expect("numbers");
+            seen.borrow_mut().insert(name.to_owned(), values);
+        });
+    }
+    let batch = TokenBatch::new(&[&chain.prompt]).expect("a prompt");
+    network.forward(&batch, &mut taps).expect("runs");
+    drop(taps);
+    let seen = seen.into_inner();
+    let at = |part: &str, site: &FeatureSite| {
+        let values = &seen[&format!("layers.{}.{part}", site.layer)];
+        f64::from(values[site.position * 96 + site.feature as usize])
+    };
+    let active = run.active_features();
+    assert_eq!(active.len(), 2 * chain.prompt.len() * STRONGEST);
+    let targets: Vec<_> = active
+        .iter()
+        .map(|site| run.feature(site.layer, site.position, site.feature as usize).expect("there"))
+        .collect();
+    for (site, found) in active.iter().zip(run.contributions(&targets)) {
+        assert!((f64::from(site.activation) - at("mlp.act", site)).abs() < 1e-5, "{site:?}");
+        let truth = at("mlp.pre", site);
+        assert!((found.sum() - truth).abs() < 1e-4 * truth.abs().max(1.0), "{site:?} {truth}");
+    }
+    // The rest is small, and the whole is complete.
+    assert!(run.unexplained().values().all(|&share| share > 0.0 && share < 0.1));
+    let prompt = FrozenPrompt::new(&run, &Progress::silent()).expect("frozen");
+    let found = attribute(&prompt, &Attribution::default(), &Progress::silent()).expect("traces");
+    assert!(found.completeness.worst < 1e-4, "{:?}", found.completeness);
+    assert!(found.completeness.errors > 0.0, "{:?}", found.completeness);
+    // Paths through such neurons would need the ratio of what they write to what they read.
+    let high = run.feature(1, chain.target, chain.features[1] as usize).expect("there");
+    let error = run.through_feature(&high, 0, 17).expect_err("refused").to_string();
+    assert!(error.contains("transcoders"), "{error}");
+    let (_, gated) = open("llama");
+    let error = frozen_neurons(&gated, 0).err().expect("refused").to_string();
+    assert!(error.contains("gated"), "{error}");
 }

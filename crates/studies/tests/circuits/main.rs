@@ -1,6 +1,7 @@
 //! Circuits of real checkpoints of every family, held to what their own forward pass gives.
 
 mod attribution;
+mod dashboards;
 mod frozen;
 mod planted;
 

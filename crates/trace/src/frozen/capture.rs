@@ -16,7 +16,8 @@ impl Activity {
     pub(super) fn capture(network: &dyn LanguageNetwork, tokens: &[u32]) -> Result<Self> {
         let seen = RefCell::new(BTreeMap::new());
         let last = format!("layers.{}.resid.post", network.layers().saturating_sub(1));
-        let parts = "resid.pre,resid.mid,attn.pattern,attn.v,attn.z,attn.out,mlp.in,mlp.out";
+        let parts =
+            "resid.pre,resid.mid,attn.pattern,attn.v,attn.z,attn.out,mlp.in,mlp.act,mlp.out";
         let parts = parts.split(',').map(|part| format!("layers.*.{part}"));
         let wanted = parts.chain(["embed".to_owned(), "logits".to_owned(), last]);
         let mut taps = Taps::none();

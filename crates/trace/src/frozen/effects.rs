@@ -164,7 +164,7 @@ impl FrozenRun<'_> {
         }
         let skip = dictionary?.skip.as_ref()?;
         let mut read = product(flat(carried).view(), skip.mapv(f64::from).view());
-        if self.wiring().replaced(layer).is_none_or(|one| one.reads == Reads::Normed) {
+        if self.wiring().replaced(layer).is_none_or(|one| one.reads != Reads::Stream) {
             self.back_through_norm(layer, Half::Mlp, &mut read, &mut found.biases);
         }
         Some(read)

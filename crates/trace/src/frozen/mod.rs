@@ -20,6 +20,7 @@
 mod capture;
 mod contributions;
 mod effects;
+mod neurons;
 mod norm;
 mod run;
 mod target;
@@ -27,6 +28,7 @@ mod wiring;
 
 pub use contributions::Contributions;
 pub use effects::{Effects, FeatureSite};
+pub use neurons::{STRONGEST, frozen_neurons, neurons};
 pub use run::{Freeze, FrozenRun, NormTreatment};
 pub use target::{Depth, Target};
-pub use wiring::{Reads, Replaced, Wiring, neurons};
+pub use wiring::{Reads, Replaced, Wiring};

@@ -8,6 +8,7 @@ use nissl_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::capture::Activity;
+use super::neurons::strongest;
 use super::norm::Norm;
 use super::target::Depth;
 use super::wiring::{Reads, Wiring};
@@ -141,7 +142,9 @@ impl<'w> FrozenRun<'w> {
     fn measure(&mut self, force: bool) -> Result<()> {
         for layer in self.wiring.dictionary_layers() {
             let own = self.fraction_unexplained(layer, layer)?;
-            if own > 1.0 && !force {
+            let is_the_network =
+                self.wiring.replaced(layer).map(|one| one.reads) == Some(Reads::Neurons);
+            if own > 1.0 && !force && !is_the_network {
                 let mut best = (layer, own);
                 for other in 0..self.layers.len() {
                     let fraction = self.fraction_unexplained(layer, other)?;
@@ -168,11 +171,17 @@ impl<'w> FrozenRun<'w> {
         let Some(one) = self.wiring.replaced(dictionary) else { return Ok(1.0) };
         let frozen = &self.layers[layer];
         let read = match one.reads {
-            Reads::Normed => frozen.mlp_in.clone(),
+            Reads::Normed | Reads::Neurons => frozen.mlp_in.clone(),
             Reads::Stream => frozen.mid.mapv(|value| value as f32),
         };
-        let activations = one.dictionary.encode(read.view())?;
-        let predicted = one.dictionary.predict(read.view(), activations.view())?;
+        let predicted = if one.reads == Reads::Neurons {
+            // The network's neurons are those of their own layer alone.
+            let own = &self.layers[dictionary];
+            own.mlp_out.mapv(f64::from) - &own.errors
+        } else {
+            let activations = one.dictionary.encode(read.view())?;
+            one.dictionary.predict(read.view(), activations.view())?.mapv(f64::from)
+        };
         let from = usize::from(self.tokens.len() > 2);
         let rows = self.tokens.len() - from;
         let (mut wrong, mut all) = (0.0, 0.0);
@@ -180,7 +189,7 @@ impl<'w> FrozenRun<'w> {
             let truth = |row: usize| f64::from(frozen.mlp_out[[from + row, unit]]);
             let mean = (0..rows).map(truth).sum::<f64>() / rows as f64;
             for row in 0..rows {
-                wrong += (truth(row) - f64::from(predicted[[from + row, unit]])).powi(2);
+                wrong += (truth(row) - predicted[[from + row, unit]]).powi(2);
                 all += (truth(row) - mean).powi(2);
             }
         }
@@ -321,11 +330,16 @@ fn layer(
     let mut skip = None;
     if let Some(one) = wiring.replaced(n) {
         let read = match one.reads {
-            Reads::Normed => mlp_in.clone(),
+            Reads::Normed | Reads::Neurons => mlp_in.clone(),
             Reads::Stream => mid.mapv(|value| value as f32),
         };
         let dictionary = &one.dictionary;
-        for (list, row) in active.iter_mut().zip(dictionary.encode(read.view())?.rows()) {
+        let activations = if one.reads == Reads::Neurons {
+            strongest(one, take("mlp.act", dictionary.features())?)
+        } else {
+            dictionary.encode(read.view())?
+        };
+        for (list, row) in active.iter_mut().zip(activations.rows()) {
             let values = row.iter().enumerate().filter(|(_, value)| **value != 0.0);
             list.extend(values.map(|(feature, &value)| (feature as u32, value)));
         }

@@ -100,6 +100,11 @@ impl FrozenRun<'_> {
             return Err(before("feature", layer));
         }
         let along = self.wiring().writing(layer, feature)?.dot(&target.vector);
+        if self.wiring().replaced(layer).map(|one| one.reads) == Some(Reads::Neurons) {
+            let expected =
+                "transcoders, or neurons of relu: others do not pass on what they read unchanged";
+            return Err(Error::setting("features", "neurons", expected));
+        }
         self.read_feature(layer, target.position, feature, along)
     }
 
@@ -139,7 +144,7 @@ impl FrozenRun<'_> {
     fn read_before_mlp(&self, layer: usize, position: usize, read: Array1<f64>) -> Target {
         let depth = Depth { layer, half: Half::Mlp };
         match self.wiring().replaced(layer).map_or(Reads::Normed, |one| one.reads) {
-            Reads::Normed => self.through_norm(depth, position, read),
+            Reads::Normed | Reads::Neurons => self.through_norm(depth, position, read),
             Reads::Stream => Target { depth, position, vector: read, constant: 0.0, ratio: None },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ndarray::{Array1, Array2, ArrayView1, s};
-use nissl_core::features::{Activation, Dictionary, Encoding, InputNorm};
+use nissl_core::features::{Dictionary, Encoding, InputNorm};
 use nissl_core::network::{Half, HeadShape, Part, ResidualWeights, StreamForm, TokenTable};
 use nissl_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub enum Reads {
     Normed,
     /// The residual stream before the norm (`resid.mid`; `resid.pre` where the halves are parallel).
     Stream,
+    /// What the MLP reads, of which the network's own neurons make what they make (`mlp.act`): features are
+    /// the neurons that write most at a position, [`STRONGEST`](super::STRONGEST) of them; the others are unexplained.
+    Neurons,
 }
 
 /// A dictionary in the place of a layer's MLP.
@@ -274,29 +277,11 @@ impl<'a> Wiring<'a> {
     }
 }
 
-/// The MLP of a layer as a dictionary, its neurons the features: exact where it is `relu` without a gate.
-///
-/// # Errors
-/// A layer that is not there, a gated MLP or one of another non-linearity, or a file that cannot be read.
-pub fn neurons(weights: &dyn ResidualWeights, layer: usize) -> Result<Replaced> {
-    let form = weights.stream_form()?;
-    if form.gated || form.activation != "relu" {
-        let gate = if form.gated { "gated " } else { "" };
-        let found = format!("{gate}{}", form.activation);
-        let expected = "MLPs of relu without a gate, or transcoders in their place";
-        return Err(Error::setting("neurons", found, expected));
-    }
-    let mut dictionary = Dictionary::new(
-        matrix(weights, layer, Part::Up)?,
-        Encoding::Sparse { activation: Activation::Relu, norm: InputNorm::None, centred: false },
-    );
-    dictionary.output_decoder = Some(matrix(weights, layer, Part::Down)?);
-    dictionary.encoder_bias = weights.part_bias(layer, Part::Up)?.map(Array1::from);
-    dictionary.output_bias = weights.part_bias(layer, Part::Down)?.map(Array1::from);
-    Ok(Replaced { layer, dictionary: Arc::new(dictionary), reads: Reads::Normed })
-}
-
-fn matrix(weights: &dyn ResidualWeights, layer: usize, part: Part) -> Result<Array2<f32>> {
+pub(super) fn matrix(
+    weights: &dyn ResidualWeights,
+    layer: usize,
+    part: Part,
+) -> Result<Array2<f32>> {
     weights.check(layer, part)?;
     let (units, width) = (weights.units(part), weights.residual_width());
     let mut out = Array2::zeros((units, width));
