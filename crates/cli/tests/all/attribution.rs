@@ -88,7 +88,6 @@ fn what_cannot_be_traced_is_told() {
         (format!("--features {t}"), "he", "at least two tokens"),
         (format!("--features {t}"), long.as_str(), "at most 32, the context"),
         (format!("--features {t} {u}"), PROMPT, "one for layer 0"),
-        (String::new(), PROMPT, "a transcoder for each MLP"),
         (format!("--features {}", rec.display()), PROMPT, "holds no features"),
         (format!("--features {t} --node-threshold 2"), PROMPT, "0 to 1"),
         (format!("--features {t} --most-nodes 5"), PROMPT, "`most_nodes` is 5"),
@@ -97,6 +96,25 @@ fn what_cannot_be_traced_is_told() {
         assert_eq!(outcome.code, 2, "{more}: {}", outcome.stderr);
         assert!(outcome.stderr.contains(says), "{more}: {}", outcome.stderr);
     }
+}
+
+#[test]
+fn without_transcoders_neurons_are_the_nodes_unless_they_are_gated() {
+    let folder = scratch();
+    let command = traced(folder.path(), "--viewer-json g.json --json", PROMPT);
+    let outcome = crate::support::finished(command);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the nodes are neurons"), "{}", outcome.stderr);
+    let told: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert!(told["completeness"]["worst"].as_f64().expect("a gap") < 1e-3, "{told}");
+    assert!(folder.path().join("g.json").exists());
+    let line = format!("trace attribution {}", crate::support::fixture("llama").display());
+    let mut command = crate::support::nissl(folder.path(), &line);
+    command.args(["--prompt", "the cat sat"]);
+    let outcome = crate::support::finished(command);
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("neurons are gated"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("nissl train dictionary"), "{}", outcome.stderr);
 }
 
 #[test]

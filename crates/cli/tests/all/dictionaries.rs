@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{fail, json, made, scratch, succeed, write};
+use crate::support::{copy_files, fail, json as document, made, scratch, succeed, write};
 
 /// A transcoder of the shared network, and the path of the shared folder.
 fn trained() -> &'static Path {
@@ -45,7 +45,7 @@ fn number(value: &Value) -> f64 {
 #[test]
 fn a_streamed_transcoder_is_evaluated_beside_its_baselines() {
     let folder = trained();
-    let report = json(folder, &probe("tc --out found.json"));
+    let report = document(folder, &probe("tc --out found.json"));
     let one = &report[0];
     let own = &one["dictionaries"][0];
     assert!(number(&own["active"]) <= 6.0 && number(&own["active"]) > 1.0, "{own}");
@@ -71,7 +71,7 @@ fn a_streamed_transcoder_is_evaluated_beside_its_baselines() {
     succeed(folder, "verify tc");
 
     // With the error added back nothing is lost.
-    let report = json(folder, &probe("tc --error-added-back"));
+    let report = document(folder, &probe("tc --error-added-back"));
     let gap = number(&report[0]["replaced"]) - number(&report[0]["full"]);
     assert!(gap.abs() < 1e-6, "{gap}");
     let table = succeed(folder, &probe("tc"));
@@ -109,7 +109,7 @@ fn a_sweep_is_a_row_for_each_dictionary() {
         "decompose transcoder rec --input layers.0.mlp.in --target layers.0.mlp.out --features 64 \
          --tokens 20000 --batch 256 --sweep k=2,8 -o swept",
     );
-    let report = json(folder.path(), &probe("swept"));
+    let report = document(folder.path(), &probe("swept"));
     let rows = report.as_array().expect("rows");
     assert_eq!(rows.len(), 2);
     let of = |row: &Value, field: &str| number(&row["dictionaries"][0][field]);
@@ -123,12 +123,12 @@ fn a_sweep_is_a_row_for_each_dictionary() {
 #[test]
 fn features_are_ablated_scaled_and_steered_in_the_network() {
     let folder = trained();
-    let found = json(folder, &probe("tc --steer 3=+20 --error-added-back --most 4"));
+    let found = document(folder, &probe("tc --steer 3=+20 --error-added-back --most 4"));
     let change = (number(&found["after"]) - number(&found["before"])).abs();
     assert!(change > 1e-3, "{found}");
     assert_eq!(found["raised"].as_array().map(Vec::len), Some(4));
     assert!(found["raised"][0]["text"].is_string());
-    let same = json(folder, &probe("tc --scale 3=1.0,4=1 --error-added-back"));
+    let same = document(folder, &probe("tc --scale 3=1.0,4=1 --error-added-back"));
     assert!((number(&same["after"]) - number(&same["before"])).abs() < 1e-9);
     let table = succeed(folder, &probe("tc --ablate 3,4 --set 5=-1"));
     assert!(table.stderr.contains("loss"), "{}", table.stderr);
@@ -142,7 +142,7 @@ fn a_task_is_told_against_the_features_kept() {
     let net = made().join("net");
     let line =
         format!("probe dictionary tc --model {} --task task.jsonl --keep 2,96", net.display());
-    let found = json(folder, &line);
+    let found = document(folder, &line);
     assert_eq!(found["points"].as_array().map(Vec::len), Some(4), "{found}");
     let kept_all = number(&found["points"][1][2]);
     assert!((kept_all - number(&found["replaced"])).abs() < 1e-6, "{found}");
@@ -150,6 +150,54 @@ fn a_task_is_told_against_the_features_kept() {
     assert!(table.stdout.starts_with("kept\tfeatures\tneurons\n"), "{}", table.stdout);
     let years = format!("probe dictionary tc --model {} --greater-than", net.display());
     fail(folder, &years, 2, &["tokens of two digits"]);
+}
+
+/// A copy of the shared network whose tokenizer has tokens of two digits, as GPT-2's has.
+fn with_years(folder: &Path) {
+    copy_files(&made().join("net"), &folder.join("years"));
+    let mut words = json!({
+        "<unk>": 0, "<story>": 1, "<end>": 2, "The": 3, "war": 4, "lasted": 5, "from": 6, "to": 7,
+    });
+    for year in 0..100 {
+        words[format!("{year:02}")] = (100 + year).into();
+    }
+    let split = json!({"Regex": "\\d\\d|\\p{L}+"});
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "post_processor": null, "decoder": null,
+        "pre_tokenizer": {
+            "type": "Split", "pattern": split, "behavior": "Removed", "invert": true,
+        },
+        "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"},
+    });
+    write(folder, "years/tokenizer.json", tokenizer.to_string());
+}
+
+#[test]
+fn wars_that_end_later_are_a_task_of_every_tokenizer_with_two_digits() {
+    let folder = scratch();
+    with_years(folder.path());
+    let tc = trained().join("tc");
+    let line = format!("probe dictionary {} --model years --greater-than", tc.display());
+    let found = document(folder.path(), &format!("{line} --keep 0,4,96"));
+    // YY from 02 to 98, each of which some years follow and some do not.
+    assert_eq!(found["prompts"], 97, "{found}");
+    let points = found["points"].as_array().expect("points");
+    assert_eq!(points.len(), 6, "{found}");
+    let of = |units: &str, kept: u64| -> f64 {
+        let is = |point: &&Value| point[0] == units && point[1] == kept;
+        number(&points.iter().find(is).expect("a point")[2])
+    };
+    let (full, replaced) = (number(&found["full"]), number(&found["replaced"]));
+    assert!((of("features", 96) - replaced).abs() < 1e-6, "{found}");
+    // The MLP has 64 neurons: all of them are the network itself.
+    assert!((of("neurons", 96) - full).abs() < 1e-6, "{found}");
+    for value in [full, replaced, number(&found["zero"])] {
+        assert!((-1.0..=1.0).contains(&value), "a difference of probabilities: {found}");
+    }
+    assert!((of("features", 0) - of("features", 96)).abs() > 1e-6, "{found}");
+    let table = succeed(folder.path(), &line);
+    assert!(table.stderr.contains("97 prompts"), "{}", table.stderr);
 }
 
 #[test]
@@ -199,7 +247,7 @@ fn a_dictionary_of_another_site_is_refused_with_the_best_one() {
         2,
         &["unexplained variance", "layers.1.mlp.in -> layers.1.mlp.out fits best", "--force"],
     );
-    let forced = json(folder.path(), &format!("{other} --force"));
+    let forced = document(folder.path(), &format!("{other} --force"));
     assert!(number(&forced[0]["dictionaries"][0]["fvu"]) > 1.0, "{forced}");
     let warned = succeed(folder.path(), "probe dictionary tc --model net --text a.txt --first 0");
     assert!(warned.stderr.contains("beginning-of-text"), "{}", warned.stderr);

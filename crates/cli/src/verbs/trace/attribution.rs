@@ -14,7 +14,7 @@ use nissl_networks::language::Hub;
 use nissl_networks::weights::CheckpointWeights;
 use nissl_studies::report::circuit_page;
 use nissl_trace::attribution::{Attributed, Attribution, FrozenPrompt, Names, Node, attribute};
-use nissl_trace::frozen::{Freeze, FrozenRun, Wiring, neurons};
+use nissl_trace::frozen::{Freeze, FrozenRun, STRONGEST, Wiring, frozen_neurons, neurons};
 
 use super::circuit::{replaced, sites};
 use crate::Context;
@@ -28,7 +28,7 @@ pub(crate) struct AttributionArgs {
     /// The text whose next token is traced, of two tokens or more
     #[arg(long, value_name = "TEXT")]
     prompt: String,
-    /// Transcoders in the place of MLPs, one for a layer [default: the neurons of MLPs of relu]
+    /// Transcoders in the place of MLPs, one for a layer [default: the neurons of MLPs without a gate]
     #[arg(long, value_name = "FEATURES", num_args = 1..)]
     features: Vec<PathBuf>,
     /// Keep the pruned graph in this folder
@@ -70,15 +70,23 @@ pub(super) fn run(args: &AttributionArgs, context: &Context<'_>) -> Result<ExitC
         args.features.iter().map(|path| Features::open(path)).collect::<Result<Vec<_>>>()?;
     let by_layer = by_layer(&features)?;
     let replaced = if features.is_empty() {
-        let layers = 0..network.layers();
-        let found: Result<Vec<_>> = layers.map(|layer| neurons(&weights, layer)).collect();
-        found.map_err(|_no_neurons| {
-            let expected = format!(
-                "a transcoder for each MLP of {}, which are not of relu (nissl decompose transcoder)",
-                network.id()
-            );
-            Error::setting("features", "absent", expected)
-        })?
+        let form = weights.stream_form()?;
+        if form.gated {
+            let expected =
+                format!("a transcoder for each MLP of {}, whose neurons are gated", network.id());
+            let help = "train one: nissl train dictionary MODEL --site layers.L.mlp.in \
+                        --target layers.L.mlp.out";
+            return Err(Error::setting("features", "absent", expected).with_help(help));
+        }
+        if form.activation != "relu" {
+            context.printer.note(&format!(
+                "without transcoders the nodes are neurons: {STRONGEST} of each layer and position, the rest \
+                 unexplained; what {} makes of a neuron's input is held as it was",
+                form.activation
+            ));
+        }
+        let of = if form.activation == "relu" { neurons } else { frozen_neurons };
+        (0..network.layers()).map(|layer| of(&weights, layer)).collect::<Result<Vec<_>>>()?
     } else {
         let form = weights.stream_form()?;
         by_layer.values().copied().map(|one| replaced(one, &form)).collect::<Result<Vec<_>>>()?
