@@ -202,9 +202,10 @@ impl Edges {
             _ => {
                 let points = self.points().points();
                 let (back, into) = (source.back.view(), target.into.view());
-                let closed = match squared {
-                    true => section.squared_effects(new.view(), back, into, &points)?,
-                    false => None,
+                let closed = if squared {
+                    section.squared_effects(new.view(), back, into, &points)?
+                } else {
+                    None
                 };
                 match closed {
                     Some(sum) => Ok(sum.reversed_axes()),
