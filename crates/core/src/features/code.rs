@@ -20,7 +20,7 @@ const WIDE: usize = 256;
 const SPARSE: usize = 16;
 /// The error of a product whose numbers are two bfloat16 pieces each, as a share of both lengths: the product
 /// of the second pieces is left out (2⁻¹⁶), and each number lacks at most 2⁻¹⁷ of itself.
-const ROUNDED: f64 = 1.0 / (1 << 15) as f64;
+const ROUNDED: f64 = 1.0 / 32_768.0;
 
 fn length(row: ArrayView1<'_, f32>) -> f64 {
     row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
