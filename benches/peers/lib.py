@@ -8,12 +8,12 @@ and the three matrices of edges; imports are left out of the time.
 - PyTorch: the method as its equations state it (Bushnaq et al. 2024, arXiv:2405.10928, section 3), written
   for this script: whitened Gram matrices, then for each batch of sums the Jacobian of a section times the
   next basis, of which `M'` is summed up, and for the edges the Jacobian between the new coordinates.
-  `--how jacrev`, the faster, takes all output coordinates of a batch at once by
+  `--how jacrev` takes all output coordinates of a batch at once by
   `torch.func.vmap(torch.func.jacrev(...))`; `--how grad` takes one after the other, for all sums of a batch
   at once, by `torch.autograd.grad`, as the authors' code finds its edges. Neither knows a closed form, not
   even of the linear section. As in nissl, vectors whose importance is below the rounding of the largest are
   dropped, which halves the Jacobians before the MLP: with the authors' threshold of 1e-15 alone, half of
-  the vectors there are noise.
+  the vectors there are noise. Which of the two ways is faster depends on the machine: try both.
 - nissl: `crates/studies/examples/lib_peer.rs`: closed forms of linear sections, of ReLU sections and of
   attention.
 
@@ -199,7 +199,6 @@ def main():
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--tau", type=float, default=TAU, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    # The fastest of those tried.
     batch = options.batch or {"grad": 1024, "jacrev": 32}[options.how]
     if options.part:
         return peer(options.checkpoint, batch, options.share, options.how, options.tau)
