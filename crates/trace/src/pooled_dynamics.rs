@@ -183,10 +183,9 @@ mod tests {
             let mut seen = Array2::from_elem((1500, neurons), f32::NAN);
             let hidden: Vec<bool> = (0..neurons).map(|_| rng.random_bool(0.4)).collect();
             for mut row in seen.rows_mut() {
-                let noise = ndarray::Array1::from_shape_fn(neurons, |_| {
-                    StandardNormal.sample(&mut rng)
-                });
-                x = truth.dot(&x) + noise * 0.5;
+                let draw = |_| -> f64 { StandardNormal.sample(&mut rng) };
+                let noise = ndarray::Array1::from_shape_fn(neurons, draw);
+                x = truth.dot(&x) + &noise * 0.5;
                 for (i, value) in row.iter_mut().enumerate().filter(|(i, _)| !hidden[*i]) {
                     *value = x[i] as f32 + 3.0;
                 }
@@ -208,7 +207,7 @@ mod tests {
         for seed in 0..3 {
             let (truth, recordings) = planted(seed);
             let found = PooledDynamics { ridge: 0.01 }
-                .fit(recordings.iter().map(Array2::view))
+                .fit(recordings.iter().map(|recording| recording.view()))
                 .expect("fits");
             assert!(score(&found.coupling, &truth) > 0.95, "{}", score(&found.coupling, &truth));
             // Correlation has no direction, and a chain turned round is none of its edges.
