@@ -7,4 +7,5 @@ pub mod frozen;
 pub mod input_invariant;
 pub mod interaction;
 pub mod leiden;
+pub mod pooled_dynamics;
 pub mod transcoder_paths;

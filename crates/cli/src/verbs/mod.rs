@@ -20,6 +20,7 @@ mod texts;
 mod trace;
 mod train;
 mod world;
+mod worm;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ pub(crate) enum Verb {
     Train(train::Train),
     /// Record a network's activity over texts
     Record(record::Record),
-    /// Make a recording from another tool's matrix, or a graph from a connectome
+    /// Make recordings from other tools' matrices and recorded brains, graphs from connectomes
     Import(matrix::Import),
     /// Write a recording or a graph as a file that other tools read
     Export(matrix::Export),

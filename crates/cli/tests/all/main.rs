@@ -30,3 +30,4 @@ mod sparse_training;
 mod support;
 mod transcoder_verbs;
 mod way;
+mod worms;

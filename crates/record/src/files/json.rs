@@ -86,6 +86,7 @@ fn array(parts: Vec<Value>) -> Value {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 

@@ -305,11 +305,11 @@ fn sparse(reader: &mut Reader<'_>, shape: &[usize]) -> Outcome<Value> {
     let mut unfolded = vec![0.0; count];
     for (column, pair) in starts.windows(2).enumerate().take(width) {
         let (from, to) = (length(pair[0])?, length(pair[1])?);
-        for at in from..to.min(values.len()) {
-            let row = rows.get(at).copied().unwrap_or(-1.0);
+        let count = to.min(values.len()).saturating_sub(from);
+        for (&value, &row) in values.iter().zip(&rows).skip(from).take(count) {
             let row = length(row).ok().filter(|&row| row < height);
             let row = row.ok_or("a sparse matrix with a row outside it")?;
-            unfolded[row * width + column] = values[at];
+            unfolded[row * width + column] = value;
         }
     }
     Ok(Value::Numbers(Numbers { shape: shape.to_vec(), values: unfolded }))

@@ -4,9 +4,11 @@
 //! executed.
 
 mod hdf5;
+mod hdf5_elements;
 mod json;
 mod mat5;
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests;
 mod value;
 mod write_hdf5;

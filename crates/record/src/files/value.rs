@@ -13,9 +13,9 @@ pub enum Value {
     /// A text.
     Text(String),
     /// Several parts in order.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Named parts in order.
-    Map(Vec<(String, Value)>),
+    Map(Vec<(String, Self)>),
 }
 
 /// An array of numbers.
@@ -224,6 +224,7 @@ impl Numbers {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 

@@ -53,20 +53,17 @@ fn only_matrix(file: &Container) -> Result<String> {
             && lengths.iter().filter(|&&length| length > 1).count() == 2
     };
     let found: Vec<&(String, String)> = paths.iter().filter(|(_, what)| is_matrix(what)).collect();
-    match found[..] {
-        [(path, _)] => Ok(path.clone()),
-        _ => {
-            let told = if found.is_empty() { &paths.iter().collect::<Vec<_>>() } else { &found };
-            let told: Vec<String> =
-                told.iter().take(40).map(|(path, what)| format!("{path} ({what})")).collect();
-            let many = format!("{} matrices", found.len());
-            Err(Error::file(file.path(), "content", many, "one of them, named with --tensor KEY")
-                .with_help(format!(
-                    "the file has {}; a recorded worm is read by `nissl import worm`",
-                    told.join(", ")
-                )))
-        }
+    if let [(path, _)] = found[..] {
+        return Ok(path.clone());
     }
+    let told = if found.is_empty() { &paths.iter().collect::<Vec<_>>() } else { &found };
+    let told: Vec<String> =
+        told.iter().take(40).map(|(path, what)| format!("{path} ({what})")).collect();
+    let many = format!("{} matrices", found.len());
+    let help =
+        format!("the file has {}; a recorded worm is read by `nissl import worm`", told.join(", "));
+    Err(Error::file(file.path(), "content", many, "one of them, named with --tensor KEY")
+        .with_help(help))
 }
 
 #[cfg(test)]

@@ -36,11 +36,11 @@ pub(super) fn open(path: &Path, _settings: &Import) -> Result<Matrix> {
     let count = number(path, "number of signals", &head[252..256])?;
     let records = number(path, "number of records", &head[236..244])?;
     let duration = number(path, "duration of a record", &head[244..252])?;
-    let whole = |value: f64| value >= 1.0 && value <= 4096.0 && value.fract() == 0.0;
+    let whole = |value: f64| (1.0..=4096.0).contains(&value) && value.fract() == 0.0;
     if !whole(count) {
         return Err(Error::file(path, "number of signals", count, "1 to 4,096"));
     }
-    if !(duration > 0.0) {
+    if duration.is_nan() || duration <= 0.0 {
         return Err(Error::file(path, "duration of a record", duration, "more than 0 seconds"));
     }
     let count = count as usize;
@@ -122,7 +122,7 @@ fn signals(path: &Path, fields: &[u8], count: usize) -> Result<Vec<Signal>> {
             let (least, most) = (of("digital minimum", 120)?, of("digital maximum", 128)?);
             let samples = of("samples in a record", 216)?;
             let annotations = label.ends_with("Annotations");
-            if !(most > least) && !annotations {
+            if (most <= least || most.is_nan() || least.is_nan()) && !annotations {
                 let found = format!("{least} to {most}");
                 return Err(Error::file(path, told("digital range"), found, "a rising range"));
             }
@@ -204,6 +204,7 @@ impl Iterator for Blocks {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use nissl_core::Progress;
     use nissl_core::store::{Existing, write_bytes};
@@ -223,7 +224,9 @@ mod tests {
         out.extend(pad("2", 8));
         out.extend(pad("4", 4));
         let each = |out: &mut Vec<u8>, width: usize, texts: [&str; 4]| {
-            texts.iter().for_each(|text| out.extend(pad(text, width)));
+            for text in texts {
+                out.extend(pad(text, width));
+            }
         };
         each(&mut out, 16, ["Fp1", "Cz", "slow", "EDF Annotations"]);
         each(&mut out, 80, [""; 4]);

@@ -180,6 +180,7 @@ fn inverse(matrix: &Array2<f64>) -> Option<Array2<f64>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 

@@ -2,6 +2,7 @@
 
 pub mod form;
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod golden;
 pub mod homogenise;
 pub mod hub;
@@ -16,6 +17,7 @@ pub mod recording;
 pub mod resample;
 pub mod set;
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod set_tests;
 pub mod smooth;
 mod spline;

@@ -48,9 +48,8 @@ impl Merge {
     pub fn name(self, label: &str) -> String {
         let Some(neuron) = neuron(label) else { return label.to_owned() };
         match self {
-            Self::Class => neuron.class.clone(),
             Self::DorsalVentral if numbered(label).is_some() => label.to_owned(),
-            Self::DorsalVentral => neuron.class.clone(),
+            Self::DorsalVentral | Self::Class => neuron.class.clone(),
             Self::LeftRight => {
                 let known = |name: &str| neuron_by(name).is_some();
                 without_side(label, &known).unwrap_or(label).to_owned()

@@ -77,6 +77,7 @@ pub fn causal(trace: &mut [f64]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 

@@ -82,7 +82,7 @@ impl Resampling {
             return Err(Error::setting("time", found, "times that rise strictly"));
         }
         let span = times[times.len() - 1] - times[0];
-        if !span.is_finite() || !(dt > 0.0) || span / dt > MOST_SAMPLES {
+        if !span.is_finite() || dt.is_nan() || dt <= 0.0 || span / dt > MOST_SAMPLES {
             let found = format!("{span} s in steps of {dt} s");
             return Err(Error::setting("time", found, format!("at most {MOST_SAMPLES} samples")));
         }

@@ -17,7 +17,7 @@ use crate::report::{Bar, Bound, Cell, Section, Table, connectome_page};
 use crate::study::{Findings, Setting};
 
 /// The folder of real files.
-const DATA: &str = "40-celegans-connectomes";
+pub(super) const DATA: &str = "40-celegans-connectomes";
 
 /// Neurons, pairs, chemical edges, synapses, pairs of gap junctions, their weight in both directions.
 type Counts = [f64; 6];

@@ -11,6 +11,7 @@
 mod read;
 mod select;
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests;
 mod worm;
 mod write;

@@ -37,64 +37,11 @@ impl Hub {
         names.push("original_time_in_seconds");
         let names: Vec<&str> = names.into_iter().filter(|name| self.has(name)).collect();
         let (groups, rows) = self.rows(&worm.rows);
-        let mut neurons: Vec<WormNeuron> = Vec::new();
-        let mut traces: Vec<Vec<f32>> = Vec::new();
-        let mut originals: Vec<Vec<f32>> = Vec::new();
-        let (mut time, mut original_time): (Option<Vec<f64>>, Vec<f64>) = (None, Vec::new());
-        let mut about = About::default();
+        let mut taken = Taken::default();
         for batch in self.batches(&names, groups, Some(rows))? {
-            let batch = batch?;
-            let neuron = self.texts(&batch, "neuron")?;
-            let slots = column(&batch, "slot");
-            let labelled = batch.column_by_name("is_labeled_neuron").map(flags);
-            let imputed = column(&batch, "imputed_fraction");
-            let text = |name: &str| self.texts(&batch, name);
-            let (raw, sure) = (text("label_raw")?, text("label_confidence")?);
-            for at in 0..batch.num_rows() {
-                let place = format!("calcium_data of {} {}", worm.worm, neuron[at]);
-                let trace = self.list(&batch, "calcium_data", at)?;
-                let told = column(&batch, "max_timesteps").map(|values| values[at]);
-                if let Some(told) = told.filter(|told| *told >= 0.0 && *told != trace.len() as f64)
-                {
-                    let expected = format!("{told}, as max_timesteps tells");
-                    return Err(Error::file(&self.path, place, trace.len(), expected));
-                }
-                if let Some(first) = traces.first().filter(|first| first.len() != trace.len()) {
-                    let expected = format!("{} samples, as the others of the worm", first.len());
-                    return Err(Error::file(&self.path, place, trace.len(), expected));
-                }
-                if time.is_none() {
-                    let median = column(&batch, "median_dt").map(|values| values[at]);
-                    time = Some(self.time(&batch, at, trace.len(), median)?);
-                    let first =
-                        |name: &str| text(name).map(|t| t.into_iter().next().unwrap_or_default());
-                    about = About {
-                        file: first("raw_data_file")?,
-                        units: first("units")?,
-                        methods: [
-                            first("smooth_method")?,
-                            first("interpolate_method")?,
-                            first("normalization_method")?,
-                        ],
-                    };
-                    let times = self.list(&batch, "original_time_in_seconds", at)?;
-                    original_time = times.into_iter().map(f64::from).collect();
-                }
-                originals.push(self.list(&batch, "original_calcium_data", at)?);
-                let known = slot(&neuron[at]);
-                let labelled = labelled.as_ref().map_or(known.is_some(), |flags| flags[at]);
-                let given = slots.as_ref().map(|slots| slots[at]).filter(|slot| *slot >= 0.0);
-                neurons.push(WormNeuron {
-                    slot: if labelled { known } else { given.map(|slot| slot as usize) },
-                    labelled: labelled && known.is_some(),
-                    raw: raw.get(at).cloned().unwrap_or_default(),
-                    confidence: confidence(sure.get(at).map(String::as_str), labelled),
-                    imputed: imputed.as_ref().map_or(f32::NAN, |values| values[at] as f32),
-                    name: neuron[at].clone(),
-                });
-                traces.push(trace);
-            }
+            self.take(&batch?, worm, &mut taken)?;
         }
+        let Taken { neurons, traces, originals, time, original_time, about } = taken;
         let samples = traces.first().map_or(0, Vec::len);
         let shape = (traces.len(), samples);
         let calcium = Array2::from_shape_vec(shape, traces.concat()).map_err(|error| {
@@ -114,7 +61,7 @@ impl Hub {
             neurons,
             calcium,
             signals: Vec::new(),
-            time: time.unwrap_or_default(),
+            time,
             original,
             original_time,
             fluorescence: fluorescence(&about.units),
@@ -132,6 +79,65 @@ impl Hub {
                 found,
                 format!("a part of {} {}, 0 to {end} s", worm.dataset, worm.worm),
             )
+        })
+    }
+
+    /// Adds the rows of a batch.
+    fn take(&self, batch: &RecordBatch, worm: &HubWorm, taken: &mut Taken) -> Result<()> {
+        let neuron = self.texts(batch, "neuron")?;
+        let (slots, imputed) = (column(batch, "slot"), column(batch, "imputed_fraction"));
+        let (lengths, median) = (column(batch, "max_timesteps"), column(batch, "median_dt"));
+        let labelled = batch.column_by_name("is_labeled_neuron").map(flags);
+        let (raw, sure) = (self.texts(batch, "label_raw")?, self.texts(batch, "label_confidence")?);
+        for at in 0..batch.num_rows() {
+            let place = format!("calcium_data of {} {}", worm.worm, neuron[at]);
+            let trace = self.list(batch, "calcium_data", at)?;
+            let told = lengths.as_ref().map(|lengths| lengths[at]).filter(|told| *told >= 0.0);
+            if let Some(told) = told.filter(|told| *told as usize != trace.len()) {
+                let expected = format!("{told}, as max_timesteps tells");
+                return Err(Error::file(&self.path, place, trace.len(), expected));
+            }
+            if let Some(first) = taken.traces.first().filter(|first| first.len() != trace.len()) {
+                let expected = format!("{} samples, as the others of the worm", first.len());
+                return Err(Error::file(&self.path, place, trace.len(), expected));
+            }
+            if taken.traces.is_empty() {
+                let median = median.as_ref().map(|values| values[at]);
+                taken.time = self.time(batch, at, trace.len(), median)?;
+                let times = self.list(batch, "original_time_in_seconds", at)?;
+                taken.original_time = times.into_iter().map(f64::from).collect();
+                taken.about = self.about(batch)?;
+            }
+            let known = slot(&neuron[at]);
+            let labelled = labelled.as_ref().map_or(known.is_some(), |flags| flags[at]);
+            let given =
+                slots.as_ref().map(|slots| slots[at]).filter(|slot| (0.0..300.0).contains(slot));
+            taken.originals.push(self.list(batch, "original_calcium_data", at)?);
+            taken.traces.push(trace);
+            taken.neurons.push(WormNeuron {
+                slot: if labelled { known } else { given.map(|slot| slot as usize) },
+                labelled: labelled && known.is_some(),
+                raw: raw.get(at).cloned().unwrap_or_default(),
+                confidence: confidence(sure.get(at).map(String::as_str), labelled),
+                imputed: imputed.as_ref().map_or(f32::NAN, |values| values[at] as f32),
+                name: neuron[at].clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn about(&self, batch: &RecordBatch) -> Result<About> {
+        let first = |name: &str| -> Result<String> {
+            Ok(self.texts(batch, name)?.into_iter().next().unwrap_or_default())
+        };
+        Ok(About {
+            file: first("raw_data_file")?,
+            units: first("units")?,
+            methods: [
+                first("smooth_method")?,
+                first("interpolate_method")?,
+                first("normalization_method")?,
+            ],
         })
     }
 
@@ -197,12 +203,15 @@ impl Hub {
             let expected = format!("{samples}, as calcium_data");
             return Err(Error::file(&self.path, "time_in_seconds", times.len(), expected));
         }
-        if let Some(at) = (1..times.len()).find(|&at| !(times[at] >= times[at - 1])) {
+        if let Some(at) =
+            (1..times.len()).find(|&at| times[at].is_nan() || times[at] < times[at - 1])
+        {
             let found = format!("{} after {} at sample {at}", times[at], times[at - 1]);
             return Err(Error::file(&self.path, "time_in_seconds", found, "times that rise"));
         }
-        let equal = times.windows(2).any(|pair| pair[0] == pair[1]);
-        let halves = times.iter().all(|&time| f16::from_f64(time).to_f64() == time);
+        let equal = times.windows(2).any(|pair| pair[1] <= pair[0]);
+        let halves =
+            times.iter().all(|&time| f16::from_f64(time).to_f64().to_bits() == time.to_bits());
         if samples < 3 || !(equal || (halves && uneven(&times))) {
             return Ok(times.into_iter().map(tidy).collect());
         }
@@ -219,6 +228,17 @@ impl Hub {
         tracing::warn!("times are half precision; they are made anew as multiples of {dt} s");
         Ok((0..samples).map(|at| at as f64 * dt).collect())
     }
+}
+
+/// What was read of a worm so far.
+#[derive(Default)]
+struct Taken {
+    neurons: Vec<WormNeuron>,
+    traces: Vec<Vec<f32>>,
+    originals: Vec<Vec<f32>>,
+    time: Vec<f64>,
+    original_time: Vec<f64>,
+    about: About,
 }
 
 /// What is told of a worm in each of its rows.

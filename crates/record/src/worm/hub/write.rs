@@ -155,7 +155,7 @@ fn batch(worm: &Worm, kept: &[usize]) -> Result<RecordBatch> {
         ("neuron", texts(|neuron| &neuron.name)),
         (
             "slot",
-            Arc::new(Int32Array::from_iter(neurons().map(|n| n.slot.map(|slot| slot as i32)))),
+            Arc::new(neurons().map(|n| n.slot.map(|slot| slot as i32)).collect::<Int32Array>()),
         ),
         (
             "is_labeled_neuron",

@@ -77,9 +77,13 @@ fn reason(trace: ArrayView1<'_, f64>) -> Option<String> {
 }
 
 fn is_linear(window: &[f64]) -> bool {
-    let slope = |pair: &[f64]| ((pair[1] - pair[0]) * 1000.0).round();
+    // Three decimals, as whole thousandths that can be compared exactly.
+    let slope = |pair: &[f64]| {
+        let slope = (pair[1] - pair[0]) * 1000.0;
+        slope.is_finite().then(|| slope.round() as i64)
+    };
     let first = slope(&window[..2]);
-    !first.is_nan() && window.windows(2).all(|pair| slope(pair) == first)
+    first.is_some() && window.windows(2).all(|pair| slope(pair) == first)
 }
 
 fn text(path: &Path) -> Result<String> {

@@ -14,6 +14,7 @@ mod lin;
 mod nejatbakhsh;
 mod structs;
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests;
 mod venkatachalam;
 mod yemini;

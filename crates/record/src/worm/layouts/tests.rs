@@ -181,17 +181,17 @@ fn leifer_is_texts_and_interpolated_traces_are_left_out() {
     let path = folder.path().join("7_gcamp.txt");
     let samples = 400;
     let wave = |t: usize, n: usize| ((t * (n + 3)) as f64 * 0.37).sin() * 20.0 + 100.0;
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for t in 0..samples {
         // The third trace is a straight line for a while, the fourth has a long gap.
         let third = if (100..200).contains(&t) { t as f64 } else { wave(t, 2) };
         let fourth = if (50..90).contains(&t) { f64::NAN } else { wave(t, 3) };
         let fifth = f64::NAN;
-        lines += &format!("{} {} {third} {fourth} {fifth}\n", wave(t, 0), wave(t, 1));
+        lines.push(format!("{} {} {third} {fourth} {fifth}", wave(t, 0), wave(t, 1)));
     }
-    write_bytes(&path, lines.as_bytes()).expect("writes");
-    let times: String = (0..samples).map(|t| format!("{}\n", t as f64 * 0.5)).collect();
-    write_bytes(&folder.path().join("7_t.txt"), times.as_bytes()).expect("writes");
+    write_bytes(&path, lines.join("\n").as_bytes()).expect("writes");
+    let times: Vec<String> = (0..samples).map(|t| (t as f64 * 0.5).to_string()).collect();
+    write_bytes(&folder.path().join("7_t.txt"), times.join("\n").as_bytes()).expect("writes");
     let names = "AVA \n\nRID\nAVBL\nAVBR\nmore\n";
     write_bytes(&folder.path().join("7_labels.txt"), names.as_bytes()).expect("writes");
     let worms = opened(&path, Dataset::Leifer2023);
@@ -227,14 +227,15 @@ fn lin_uses_flagged_neurons_and_the_last_times() {
 }
 
 fn venkatachalam() -> String {
-    let mut table = "a,neuron,c,d,e,f,g,h,i".to_owned();
-    table += &",".repeat(98);
-    table += &(0..SAMPLES).map(|frame| format!(",{frame}")).collect::<String>();
+    let line = |before: &str, samples: &dyn Fn(usize) -> usize| {
+        let samples: Vec<String> = (0..SAMPLES).map(|at| samples(at).to_string()).collect();
+        format!("{before}{},{}", ",".repeat(98), samples.join(","))
+    };
+    let mut lines = vec![line("a,neuron,c,d,e,f,g,h,i", &|frame| frame)];
     for (n, name) in ["AVAL", "", "RID"].iter().enumerate() {
-        table += &format!("\n1,{name},,,,,,,{}", ",".repeat(98));
-        table += &(0..SAMPLES).map(|t| format!(",{}", 100 * n + t)).collect::<String>();
+        lines.push(line(&format!("1,{name},,,,,,,"), &|t| 100 * n + t));
     }
-    table + "\n"
+    lines.join("\n")
 }
 
 #[test]

@@ -28,8 +28,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<RawWorm>> {
     let tables: Vec<_> = members
         .iter()
         .filter(|member| {
-            let name = member.name.to_ascii_lowercase();
-            name.ends_with(".csv") && !name.contains("__macosx")
+            let extension = Path::new(&member.name).extension();
+            let is_table = extension.is_some_and(|end| end.eq_ignore_ascii_case("csv"));
+            is_table && !member.name.contains("__MACOSX")
         })
         .collect();
     if tables.is_empty() {
