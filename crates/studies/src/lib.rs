@@ -3,6 +3,7 @@
 pub mod celegans;
 pub mod compare;
 pub mod demo;
+pub mod dynamic_communities;
 pub mod feature_page;
 pub mod language_world;
 pub mod lib_basis;

@@ -151,6 +151,7 @@ pub fn all() -> Vec<&'static Study> {
         &crate::transcoders::TRANSCODERS,
         &crate::lib_basis::LIB,
         &crate::celegans::CELEGANS_HOMOGENIZE,
+        &crate::dynamic_communities::DYNAMIC_COMMUNITIES,
         &crate::language_world::LANGUAGE_WORLD,
     ]
 }

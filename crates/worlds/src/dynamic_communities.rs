@@ -20,22 +20,29 @@ use rand_distr::{Distribution, Gamma, Poisson, StandardNormal, Uniform};
 use serde::{Deserialize, Serialize};
 
 /// Settings of planted communities; the groups and windows are fixed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct DynamicCommunities {
     /// Animals, 8 or more; further ones act as the first eight do
+    #[arg(long, default_value_t = DynamicCommunities::default().animals)]
     pub animals: usize,
     /// Neurons, 38 or more; further ones are in no group
+    #[arg(long, default_value_t = DynamicCommunities::default().neurons)]
     pub neurons: usize,
     /// Seconds, 150 or more
+    #[arg(long, default_value_t = DynamicCommunities::default().seconds)]
     pub seconds: f64,
     /// Samples a second, above 0
+    #[arg(long, default_value_t = DynamicCommunities::default().rate)]
     pub rate: f64,
     /// Size of private events, at least 0
+    #[arg(long, default_value_t = DynamicCommunities::default().private)]
     pub private: f64,
     /// Standard deviation of the noise, at least 0
+    #[arg(long, default_value_t = DynamicCommunities::default().noise)]
     pub noise: f64,
-    /// Seed of everything
+    /// Seed of everything; set by the run
+    #[arg(skip)]
     pub seed: u64,
 }
 
@@ -222,11 +229,16 @@ impl DynamicCommunitiesWorld {
     }
 
     /// Writes a recording for each animal into `folder/animal-00`, … with the names of the neurons, `time_s` and
-    /// the window as `stimulus`.
+    /// the window as `stimulus`, and `truth.parquet`.
     ///
     /// # Errors
     /// A folder that is there, or a failed file operation.
-    pub fn write(&self, folder: &Path, settings: &DynamicCommunities) -> Result<Vec<PathBuf>> {
+    pub fn write(
+        &self,
+        folder: &Path,
+        settings: &DynamicCommunities,
+        existing: Existing,
+    ) -> Result<Vec<PathBuf>> {
         let names = self.names();
         let index: Vec<u32> = (0..names.len() as u32).collect();
         let units = Table::new()
@@ -240,7 +252,7 @@ impl DynamicCommunitiesWorld {
             let source = Source { importer: Some("planted".to_owned()), ..Source::default() };
             let provenance = Provenance::here(settings, settings.seed, "cpu");
             let plan = RecordingPlan::new(units.clone(), source, provenance);
-            let mut writer = RecordingWriter::create(&path, plan, Existing::Refuse)?;
+            let mut writer = RecordingWriter::create(&path, plan, existing)?;
             let rows = traces.nrows();
             let times: Vec<f64> = (0..rows).map(|row| row as f64 * self.dt).collect();
             let stimulus = |time: &f64| {
@@ -256,7 +268,36 @@ impl DynamicCommunitiesWorld {
             let recording: Recording = writer.finish()?;
             paths.push(recording.path().to_owned());
         }
+        self.truth().write(&folder.join("truth.parquet"))?;
         Ok(paths)
+    }
+
+    /// One row for each motif, group and member: `motif`, `group` (from 1), `neuron` u32, `start_s`, `end_s` f64,
+    /// `animals` list of names.
+    pub fn truth(&self) -> Table {
+        let (mut motif, mut group, mut neuron) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut start, mut end, mut animals) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, planted) in self.motifs.iter().enumerate() {
+            let acting = (0..self.traces.len()).filter(|&animal| planted.acts_in(animal));
+            let names: Vec<String> = acting.map(|animal| format!("animal-{animal:02}")).collect();
+            for (place, members) in planted.groups.iter().enumerate() {
+                for member in members.clone() {
+                    motif.push(number as u32);
+                    group.push(place as u32 + 1);
+                    neuron.push(member as u32);
+                    start.push(planted.window[0]);
+                    end.push(planted.window[1]);
+                    animals.push(names.clone());
+                }
+            }
+        }
+        Table::new()
+            .with("motif", Column::U32(motif))
+            .with("group", Column::U32(group))
+            .with("neuron", Column::U32(neuron))
+            .with("start_s", Column::F64(start))
+            .with("end_s", Column::F64(end))
+            .with("animals", Column::Texts(animals))
     }
 }
 
@@ -324,11 +365,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = DynamicCommunities::default();
         let world = settings.generate().expect("world");
-        let paths = world.write(folder.path(), &settings).expect("writes");
+        let paths = world.write(folder.path(), &settings, Existing::Refuse).expect("writes");
         let recording = Recording::open(&paths[3]).expect("opens");
         assert_eq!(recording.unit_table().texts("name").expect("names")[7], "N07");
         let table = recording.sample_columns(&["time_s", "stimulus"]).expect("columns");
-        assert_eq!(table.f64s("time_s").expect("times")[400], 100.0);
+        assert!((table.f64s("time_s").expect("times")[400] - 100.0).abs() < 1e-9);
         assert_eq!(table.texts("stimulus").expect("names")[399..401], ["second", "third"]);
         assert_eq!(recording.rows(&[5]).expect("rows").row(0), world.traces[3].row(5));
     }

@@ -12,6 +12,7 @@ use nissl_decompose::hierarchy::Levels;
 use crate::Context;
 use crate::methods::Method;
 use crate::verbs::interaction_basis::{self, Lib};
+use crate::verbs::ntf::{self, Ntf};
 use crate::verbs::sweep::Sweeping;
 
 /// `nissl decompose`: a method applied to a recording, or to a network and its data.
@@ -19,17 +20,24 @@ use crate::verbs::sweep::Sweeping;
 pub(crate) enum Decompose {
     Recording(Box<Method<nissl_decompose::Method, Inputs>>),
     Network(Box<Lib>),
+    Animals(Box<Ntf>),
 }
 
 /// The method that is applied to a network.
 const LIB: &str = "lib";
+/// The method that is applied to several recordings.
+const NTF: &str = "ntf";
 
 impl Args for Decompose {
     fn augment_args(command: Command) -> Command {
         let about =
             "Coordinates in which a network's layers interact sparsely (Bushnaq et al. 2024)";
         let lib = Lib::augment_args(Command::new(LIB)).about(about).long_about(None);
-        Method::<nissl_decompose::Method, Inputs>::augment_args(command).subcommand(lib)
+        let about = "Pairs that act together, when, and in which animals (Dyballa et al. 2024)";
+        let ntf = Ntf::augment_args(Command::new(NTF)).about(about).long_about(None);
+        Method::<nissl_decompose::Method, Inputs>::augment_args(command)
+            .subcommand(lib)
+            .subcommand(ntf)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -41,6 +49,7 @@ impl FromArgMatches for Decompose {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
         match matches.subcommand() {
             Some((LIB, of)) => Ok(Self::Network(Box::new(Lib::from_arg_matches(of)?))),
+            Some((NTF, of)) => Ok(Self::Animals(Box::new(Ntf::from_arg_matches(of)?))),
             _ => Ok(Self::Recording(Box::new(Method::from_arg_matches(matches)?))),
         }
     }
@@ -75,6 +84,7 @@ pub(crate) struct Inputs {
 pub(crate) fn run(args: Decompose, context: &Context<'_>) -> Result<ExitCode> {
     let Method { method, inputs } = match args {
         Decompose::Network(args) => return interaction_basis::run(&args, context),
+        Decompose::Animals(args) => return ntf::run(&args, context),
         Decompose::Recording(args) => *args,
     };
     let mut recording = Recording::open(&inputs.recording)?;

@@ -10,6 +10,7 @@ mod dictionary;
 mod explain;
 mod interaction_basis;
 mod matrix;
+mod ntf;
 mod probe;
 mod record;
 mod report;

@@ -1,10 +1,12 @@
-//! `nissl world language --tokens N --seed S -o DIR` and `nissl world worm --connectome GRAPH -o REC`
+//! `nissl world language --tokens N --seed S -o DIR`, `nissl world worm --connectome GRAPH -o REC` and `nissl
+//! world dynamic-communities -o DIR`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nissl_core::Result;
 use nissl_core::store::Provenance;
+use nissl_worlds::dynamic_communities::DynamicCommunities;
 use nissl_worlds::language::LanguageWorld;
 
 use super::connectome;
@@ -25,6 +27,8 @@ enum Kind {
     Language(LanguageWorld),
     /// Recorded worms whose activity follows from a connectome
     Worm(connectome::WormArgs),
+    /// Recordings of eight animals whose neurons change partners over time
+    DynamicCommunities(DynamicCommunities),
 }
 
 /// Where a world goes.
@@ -40,6 +44,7 @@ pub(crate) fn run(args: World, context: &Context<'_>) -> Result<ExitCode> {
     let world = match method {
         Kind::Language(world) => world,
         Kind::Worm(args) => return connectome::worm(&args, &out, context),
+        Kind::DynamicCommunities(world) => return animals(&world, &out, context),
     };
     let world = LanguageWorld { seed: context.global.seed, ..world };
     let provenance = Provenance::here(&world, world.seed, "cpu");
@@ -50,6 +55,22 @@ pub(crate) fn run(args: World, context: &Context<'_>) -> Result<ExitCode> {
     context.printer.note(&format!(
         "{}: {} stories, {} tokens, {:.3} nats a token at least · next: nissl train language --world {}",
         out.display(), written.stories, written.tokens, written.entropy, out.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn animals(world: &DynamicCommunities, out: &Path, context: &Context<'_>) -> Result<ExitCode> {
+    let world = DynamicCommunities { seed: context.global.seed, ..world.clone() };
+    let existing = context.global.existing();
+    let written = world.generate()?.write(out, &world, existing)?;
+    if context.printer.is_json() {
+        context.printer.json(&serde_json::json!({
+            "path": out, "recordings": written, "neurons": world.neurons, "seconds": world.seconds,
+        }))?;
+    }
+    context.printer.note(&format!(
+        "{}: {} recordings of {} neurons, and the truth in truth.parquet · next: nissl decompose ntf {}/animal-* -o motifs",
+        out.display(), written.len(), world.neurons, out.display()
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -20,6 +20,7 @@ mod interaction_basis;
 mod interruption;
 mod lm_head;
 mod matrices;
+mod ntf;
 mod output;
 mod probing;
 mod recording;

@@ -107,6 +107,11 @@ pub(super) fn pass(
                     let product = &product[..rank];
                     let mut row = rows.row_mut(pair - first);
                     let Some(row) = row.as_slice_mut() else { continue };
+                    if partial.is_some_and(|seen| !seen.contains(&true)) {
+                        // No animal has the pair, whatever its row holds.
+                        row.fill(0.0);
+                        continue;
+                    }
                     step(row, product, gram);
                     for (left, &value) in left.iter_mut().zip(&*row) {
                         *left = value as f32;

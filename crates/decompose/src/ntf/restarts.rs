@@ -9,7 +9,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 use nissl_core::stats::matching::hungarian;
-use nissl_core::{Progress, Result};
+use nissl_core::{Error, Progress, Result};
 use rayon::prelude::*;
 
 use super::factors::{Factors, gram};
@@ -150,6 +150,27 @@ impl Ntf {
             component_stability: (by_component / count).to_vec(),
             nuclear_norm,
         })
+    }
+
+    /// One run from given factors.
+    ///
+    /// # Errors
+    /// Settings outside their range, factors that do not fit the tensor, or an interruption.
+    pub fn fit_from(
+        &self,
+        tensor: &PairTensor,
+        start: Factors,
+        progress: &Progress,
+    ) -> Result<Fit> {
+        self.validate()?;
+        let found = [start.pairs.nrows(), start.animals.nrows(), start.times.nrows()];
+        let ranks = [start.animals.ncols(), start.times.ncols()];
+        if found != tensor.shape() || ranks != [start.rank(); 2] {
+            let expected = format!("pairs, animals and times {:?} of one rank", tensor.shape());
+            return Err(Error::setting("factors", format!("{found:?}"), expected));
+        }
+        fits(tensor, start.rank())?;
+        Fit::of(self.run_from(tensor, start, 0, progress)?).measured(tensor)
     }
 
     /// Goes on from `fit` on another tensor of the same shape: components keep their order.

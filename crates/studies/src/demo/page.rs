@@ -189,6 +189,7 @@ fn network() -> Result<Section> {
             Series { label: "training".to_owned(), points: points("train") },
             Series { label: "held out".to_owned(), points: points("held_out") },
         ],
+        bands: Vec::new(),
         references: vec![
             line("unigram", "unigram"),
             line("5-gram", "five_gram"),

@@ -35,6 +35,18 @@ pub struct Lines {
     pub series: Vec<Series>,
     /// Horizontal lines.
     pub references: Vec<Reference>,
+    /// Shaded stretches of the horizontal axis.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bands: Vec<Band>,
+}
+
+/// A shaded stretch of the horizontal axis, such as the time of a stimulus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Band {
+    /// What it is.
+    pub label: String,
+    /// Where it begins and ends.
+    pub range: [f64; 2],
 }
 
 /// One curve.
@@ -106,6 +118,33 @@ impl Lines {
         }
     }
 
+    /// Draws the bands behind everything, each named at its top.
+    fn shade(&self, html: &mut Html, frame: &Frame, x: &Span) {
+        for Band { label, range } in &self.bands {
+            if !range.iter().all(|&end| self.x.scale.holds(end)) {
+                continue;
+            }
+            let [from, to] = range.map(|end| x.place(end).clamp(frame.left, frame.right));
+            let (left, top) = (pixel(from), pixel(frame.top));
+            let (width, height) = (pixel((to - from).max(0.0)), pixel(frame.bottom - frame.top));
+            let attributes = [
+                ("class", "band"),
+                ("x", left.as_str()),
+                ("y", &top),
+                ("width", &width),
+                ("height", &height),
+            ];
+            html.titled("rect", &attributes, label);
+            axis::words(
+                html,
+                "small",
+                (f64::midpoint(from, to), frame.top + 10.0),
+                "middle",
+                label,
+            );
+        }
+    }
+
     fn labels(&self, y: &Span) -> Vec<Label<'_>> {
         let ends = self.series.iter().enumerate().filter_map(|(index, series)| {
             let [_, value] = *series.points.iter().rev().find(|point| self.holds(point))?;
@@ -162,6 +201,7 @@ impl Draw for Lines {
                 return;
             };
             frame.draw(html, (&self.caption, &self.says()), |html| {
+                self.shade(html, &frame, &x);
                 frame.axes(html, (&x, &self.x.label), (&y, &self.y.label));
                 for known in self.references.iter().filter(|known| self.y.scale.holds(known.value))
                 {

@@ -33,9 +33,11 @@ mod lines;
 mod page;
 mod prose;
 mod provenance;
+mod ring_graph;
 #[cfg(test)]
 mod sample;
 mod score_bars;
+mod sorted_matrix;
 mod style;
 #[cfg(test)]
 mod tests;
@@ -58,9 +60,11 @@ pub use feature_card::{
 };
 pub use graph::{Form, LayeredEdge, LayeredGraph, LayeredNode};
 pub use histogram::Histogram;
-pub use lines::{Lines, Series};
+pub use lines::{Band, Lines, Series};
 pub use prose::{Fact, Facts, Note, Prose, Step, Steps};
+pub use ring_graph::RingGraph;
 pub use score_bars::{Score, ScoreBars, ScoreRow};
+pub use sorted_matrix::SortedMatrix;
 pub use text::{duration, number, score, signed};
 
 /// A report: what was done, what came out, and how to do it again.
@@ -129,6 +133,10 @@ pub enum Block {
     LayeredGraph(LayeredGraph),
     /// A matrix of edges.
     Adjacency(Adjacency),
+    /// A symmetric matrix, sorted by group.
+    SortedMatrix(SortedMatrix),
+    /// An undirected graph on a ring.
+    RingGraph(RingGraph),
     /// What a study measured beside what it had to reach.
     Bars(Bars),
     /// How the report's figures were made.
@@ -166,6 +174,8 @@ blocks!(
     Histogram,
     LayeredGraph,
     Adjacency,
+    SortedMatrix,
+    RingGraph,
     Bars,
     Provenance
 );

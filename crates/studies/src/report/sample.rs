@@ -213,6 +213,7 @@ fn curves(rng: &mut ChaCha8Rng) -> Section {
         y: Axis::linear("loss (nats per token)"),
         series: vec![curve("training", 1.92, 700.0), curve("held out", 1.97, 720.0)],
         references: vec![known("lower bound", 1.83), known("5-gram", 2.46), known("unigram", 5.02)],
+        bands: Vec::new(),
     };
     let values: Vec<f64> = (0..4000).map(|_| -6.0 * rng.random::<f64>().ln() / 3.0).collect();
     let histogram = Histogram::of("Activity of feature 12", Axis::linear("activity"), &values, 40)

@@ -79,6 +79,7 @@ fn hostile(text: &str) -> Report {
         y: Axis::log(text),
         series: vec![Series { label: text.to_owned(), points: vec![[0.0, 1.0], [1.0, 9.0]] }],
         references: vec![Reference { label: text.to_owned(), value: 3.0 }],
+        bands: vec![Band { label: text.to_owned(), range: [0.2, 0.6] }],
     };
     let table = Table::new(text, [text, text]).with_row([Cell::text(text), Cell::token(text)]);
     let provenance = Provenance {

@@ -107,6 +107,7 @@ pub(super) fn factors(
                 x: Axis::linear("iteration"),
                 y: Axis::log("loss"),
                 series: vec![Series { label: "snmf".to_owned(), points: curve.collect() }],
+                bands: Vec::new(),
                 references: Vec::new(),
             }),
     );

@@ -70,6 +70,7 @@ pub(super) fn solvers(
                 x: Axis::log("seconds"),
                 y: Axis::log("loss"),
                 series: vec![line("multiplicative", published), line("accelerated", accelerated)],
+                bands: Vec::new(),
                 references: Vec::new(),
             })
             .with(Note::how_to_read(

@@ -86,6 +86,7 @@ pub(super) fn adders(setting: &Setting<'_>, findings: &mut Findings) -> Result<(
             y: Ruler::linear("right answers, share"),
             series: vec![line("features", &found.features), line("neurons", &found.neurons)],
             references: Vec::new(),
+            bands: Vec::new(),
         });
     }
     findings.bars.bars.extend([

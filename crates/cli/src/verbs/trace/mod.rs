@@ -1,5 +1,6 @@
 //! `nissl trace METHOD …`, one file for each method.
 
+mod atlas;
 mod attribution;
 mod circuit;
 mod connections;
@@ -45,6 +46,10 @@ enum Kind {
     Consensus(Box<consensus::ConsensusArgs>),
     /// What the wiring of a connectome says about activity
     StructureFunction(Box<structure_function::StructureFunctionArgs>),
+    /// A page of who acts with whom, when and in which animals
+    Atlas(atlas::AtlasArgs),
+    /// What would change without a neuron: the communities of the others
+    Removal(atlas::RemovalArgs),
 }
 
 pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
@@ -56,5 +61,7 @@ pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
         Kind::Connectome(args) => connectome::run(&args, context),
         Kind::Consensus(args) => consensus::run(&args, context),
         Kind::StructureFunction(args) => structure_function::run(&args, context),
+        Kind::Atlas(args) => atlas::atlas(&args, context),
+        Kind::Removal(args) => atlas::removal(&args, context),
     }
 }

@@ -51,3 +51,31 @@ fn products_and_final_error_are_tensorlys() {
         assert!((ours - error).abs() < 2e-4, "{solver:?}: {ours} {error}");
     }
 }
+
+#[test]
+fn pairs_taken_out_are_as_if_they_had_never_been_observed() {
+    let (tensor, truth) = planted([60, 5, 24], 3, 0.0, 0.1, 7);
+    let silent = Progress::silent();
+    let ntf = settings(Solver::Hals, 6);
+    let fit = ntf.fit(&tensor, 3, None, &silent).expect("fits").best;
+    assert!(match_score(&fit.factors, &truth) > 0.999);
+    let gone = [3, 17, 18, 59];
+    let without = tensor.without(&gone).expect("a tensor");
+    assert!(without.square() < tensor.square() && !without.is_observed(17, 0));
+    let after = ntf.refit(&without, &fit, &silent).expect("fits");
+    for (component, (before, after)) in
+        fit.factors.times.columns().into_iter().zip(after.factors.times.columns()).enumerate()
+    {
+        // Components keep their order and, as the rest of the tensor is exact, their course.
+        assert!(before.dot(&after) > 0.999, "{component}: {}", before.dot(&after));
+    }
+    for pair in gone {
+        assert!(after.factors.pairs.row(pair).sum() <= 0.0);
+    }
+    assert!(after.error < 2e-3, "{}", after.error);
+    let start = Factors::drawn([60, 5, 24], 3, 1, 0);
+    assert!(ntf.fit_from(&tensor, start.clone(), &silent).expect("runs").error < 0.5);
+    let wrong = Factors::drawn([60, 5, 23], 3, 1, 0);
+    assert!(ntf.fit_from(&tensor, wrong, &silent).is_err());
+    assert!(tensor.without(&(0..60).collect::<Vec<_>>()).is_err());
+}
