@@ -8,6 +8,7 @@ mod bad_texts;
 mod checkpoints;
 mod circuits;
 mod clamping;
+mod communities;
 mod describing;
 mod dictionaries;
 mod fine_tuning;

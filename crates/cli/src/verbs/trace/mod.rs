@@ -2,6 +2,7 @@
 
 mod attribution;
 mod circuit;
+mod communities;
 mod connections;
 mod interaction;
 mod transcoder_paths;
@@ -34,6 +35,8 @@ enum Kind {
     Attribution(Box<attribution::AttributionArgs>),
     /// What drives a feature and what it drives on every input, from the weights
     Connections(Box<connections::ConnectionsArgs>),
+    /// Groups of nodes that belong together, by block models and other methods
+    Communities(Box<communities::CommunitiesArgs>),
     /// Which coordinates of a layer act on which of the next, and their modules
     Interaction(Box<interaction::InteractionArgs>),
 }
@@ -43,6 +46,7 @@ pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
         Kind::TranscoderPaths(args) => transcoder_paths::run(&args, context),
         Kind::Attribution(args) => attribution::run(&args, context),
         Kind::Connections(args) => connections::run(&args, context),
+        Kind::Communities(args) => communities::run(&args, context),
         Kind::Interaction(args) => interaction::run(&args, context),
     }
 }
