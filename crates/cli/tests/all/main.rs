@@ -9,6 +9,7 @@ mod checkpoints;
 mod circuits;
 mod clamping;
 mod connectomes;
+mod communities;
 mod describing;
 mod dictionaries;
 mod fine_tuning;

@@ -150,6 +150,19 @@ impl Detector {
         }
     }
 
+    /// How long these communities of `graph` describe it, in nats, by the block model of this method, or the
+    /// nested one; other methods' groups are one level.
+    ///
+    /// # Errors
+    /// As [`BlockModel::description_length`].
+    pub fn description_length(&self, graph: &WeightedGraph, found: &Communities) -> Result<f64> {
+        let model = self.model().unwrap_or(Model::Nested);
+        let (_, inner) = graph.connected()?;
+        let levels = if model == Model::Nested { found.levels.len() } else { 1 };
+        let settings = BlockModel { model, ..self.block.clone() };
+        settings.description_length(&inner, &found.levels[..levels.min(found.levels.len())])
+    }
+
     /// Finds the communities of the nodes that have an edge.
     ///
     /// # Errors

@@ -86,6 +86,16 @@ impl WeightedGraph {
         Self::new(nodes, edges.map(|((a, b), &weight)| (a, b, weight)))
     }
 
+    /// The same edges with the sizes of their weights, without those of weight 0.
+    #[must_use]
+    pub fn absolute(mut self) -> Self {
+        self.edges.retain(|edge| edge.2 != 0.0);
+        for edge in &mut self.edges {
+            edge.2 = edge.2.abs();
+        }
+        self
+    }
+
     /// The number of nodes.
     pub fn nodes(&self) -> usize {
         self.nodes

@@ -3,6 +3,7 @@
 mod atlas;
 mod attribution;
 mod circuit;
+mod communities;
 mod connections;
 mod connectome;
 mod consensus;
@@ -38,6 +39,8 @@ enum Kind {
     Attribution(Box<attribution::AttributionArgs>),
     /// What drives a feature and what it drives on every input, from the weights
     Connections(Box<connections::ConnectionsArgs>),
+    /// Groups of nodes that belong together, by block models and other methods
+    Communities(Box<communities::CommunitiesArgs>),
     /// Which coordinates of a layer act on which of the next, and their modules
     Interaction(Box<interaction::InteractionArgs>),
     /// Measures of connectomes, and how far they agree
@@ -57,6 +60,7 @@ pub(crate) fn run(args: Trace, context: &Context<'_>) -> Result<ExitCode> {
         Kind::TranscoderPaths(args) => transcoder_paths::run(&args, context),
         Kind::Attribution(args) => attribution::run(&args, context),
         Kind::Connections(args) => connections::run(&args, context),
+        Kind::Communities(args) => communities::run(&args, context),
         Kind::Interaction(args) => interaction::run(&args, context),
         Kind::Connectome(args) => connectome::run(&args, context),
         Kind::Consensus(args) => consensus::run(&args, context),
