@@ -16,7 +16,8 @@ use nissl_record::worm::{
 };
 
 fn main() -> Result<()> {
-    let folder = std::env::args().nth(1).ok_or_else(|| Error::setting("FOLDER", "absent", "one"))?;
+    let folder =
+        std::env::args().nth(1).ok_or_else(|| Error::setting("FOLDER", "absent", "one"))?;
     let folder = Path::new(&folder);
     let list = folder.join("worms.json");
     let text = std::fs::read(&list).at(&list, "read")?;

@@ -40,7 +40,8 @@ fn triangles(folder: &Path, name: &str, weight: f64) {
 fn planted_communities_are_found_kept_and_compared() {
     let folder = scratch();
     let here = folder.path();
-    let world = json(here, "world lfr --edge-mixing 0.25 --weight-mixing 0.25 --seed 13 -o planted");
+    let world =
+        json(here, "world lfr --edge-mixing 0.25 --weight-mixing 0.25 --seed 13 -o planted");
     for mixing in ["edge_mixing", "weight_mixing"] {
         let reached = world[mixing].as_f64().expect("a number");
         assert!((reached - 0.25).abs() <= 0.03, "{world}");
@@ -81,7 +82,10 @@ fn types_of_edges_are_chosen_and_lonely_nodes_are_background() {
     let folder = scratch();
     let here = folder.path();
     triangles(here, "graph", 0.2);
-    let told = json(here, "trace communities graph --method spectral --groups 2 --edge-type strong --truth side -o out");
+    let told = json(
+        here,
+        "trace communities graph --method spectral --groups 2 --edge-type strong --truth side -o out",
+    );
     let graph = &told["graphs"][0];
     assert_eq!(graph["levels"][0], serde_json::json!([0, 0, 0, 1, 1, 1]));
     assert_eq!(graph["nodes"], serde_json::json!(["A", "B", "C", "D", "E", "F"]));

@@ -1,7 +1,6 @@
 //! Part C: worms of twelve laboratories, simulated, written as their raw files, soiled, and read again.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use ndarray::Array2;
 use nissl_core::graph::Orientation;
