@@ -192,7 +192,8 @@ mod tests {
             }
             seen
         });
-        (truth, recordings.collect())
+        let recordings = recordings.collect();
+        (truth, recordings)
     }
 
     fn score(found: &Array2<f64>, truth: &Array2<f64>) -> f64 {

@@ -1,5 +1,11 @@
 //! Small files in each form, and the rules of pooling.
 
+#![expect(
+    clippy::float_cmp,
+    clippy::format_push_string,
+    reason = "counts are whole numbers; small files are written as text"
+)]
+
 use std::path::{Path, PathBuf};
 
 use nissl_core::archive::ArchiveWriter;

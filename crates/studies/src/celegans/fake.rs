@@ -108,7 +108,7 @@ pub(super) fn worm(
         shape.dataset,
         Dataset::Yemini2021 | Dataset::Leifer2023 | Dataset::Lin2023 | Dataset::Flavell2023
     );
-    if twice && number % 3 == 0 {
+    if twice && number.is_multiple_of(3) {
         let named = |column: &FakeColumn| !column.truth.is_empty();
         let first = columns.iter().position(named).unwrap_or(0);
         columns.push(FakeColumn { dropped: true, ..columns[first].clone() });
@@ -194,8 +194,8 @@ fn spoil(dataset: Dataset, number: usize, worm: &mut FakeWorm) -> Result<()> {
     let gap = |t: usize| if (100..200).contains(&t) { f64::NAN } else { wave(t) };
     let line = |t: usize| if (200..320).contains(&t) { t as f64 } else { wave(t) };
     let spoilt: &[&dyn Fn(usize) -> f64] = match dataset {
-        Dataset::Nejatbakhsh2020 if number % 2 == 0 => &[&nothing],
-        Dataset::Leifer2023 if number % 4 == 0 => &[&nothing, &gap, &line],
+        Dataset::Nejatbakhsh2020 if number.is_multiple_of(2) => &[&nothing],
+        Dataset::Leifer2023 if number.is_multiple_of(4) => &[&nothing, &gap, &line],
         _ => &[],
     };
     for values in spoilt {

@@ -180,7 +180,7 @@ fn flavell(worm: &FakeWorm, folder: &Path, number: usize) -> Result<()> {
         ("labeled", numbered(worm)),
         ("velocity", Value::row(worm.time.iter().map(|time| time.sin()).collect())),
     ]);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         write(&folder.join(format!("{number}.json")), &tree, Layout::Json)
     } else {
         write(&folder.join(format!("{number}.h5")), &tree, Layout::Hdf5)
@@ -239,7 +239,7 @@ fn venkatachalam(worm: &FakeWorm, folder: &Path, number: usize) -> Result<()> {
         let name = column.raw.as_deref().unwrap_or("");
         table += &line(format!("1,{name},,,,,,,"), trace.iter().map(field).collect());
     }
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let path = folder.join(format!("{number}.zip"));
         let mut archive = ArchiveWriter::create(&path)?;
         archive.member("worm.csv", &[table.as_bytes()])?;

@@ -33,7 +33,7 @@ fn sequences(world: &LanguageWorld) -> (Vec<Vec<u32>>, Vec<u32>) {
     let stories = world.stories().filter(|story| story.tokens.len() > CONTEXT);
     let mut answers = Vec::new();
     let read = stories.take(SEQUENCES).map(|story| {
-        let tokens: Vec<u32> = story.tokens[..=CONTEXT].iter().map(|it| u32::from(it.id)).collect();
+        let tokens: Vec<u32> = story.tokens[..=CONTEXT].iter().map(|it| it.id).collect();
         answers.extend_from_slice(&tokens[1..]);
         tokens[..CONTEXT].to_vec()
     });
@@ -64,7 +64,7 @@ pub(super) fn language_model(setting: &Setting<'_>, findings: &mut Findings) -> 
     };
     let world = told(0, TOKENS);
     let tokens = |world: &LanguageWorld| -> Vec<u32> {
-        world.stories().flat_map(|it| it.tokens.into_iter().map(|it| u32::from(it.id))).collect()
+        world.stories().flat_map(|it| it.tokens.into_iter().map(|it| it.id)).collect()
     };
     let held_out = tokens(&told(1_000_000, 5_000));
     let json = world.tokenizer_json().into_bytes();

@@ -3,6 +3,8 @@
 //! Rows are where edges begin. Edges of one kind have one colour; the stronger, the fuller it is. A table
 //! beside the drawing names the strongest.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::Draw;
@@ -101,7 +103,8 @@ impl Adjacency {
                     let width = cell / self.kinds.len() as f64;
                     let x = NAMES + cell * edge.2 as f64 + width * kind as f64;
                     let y = NAMES + cell * edge.1 as f64;
-                    path += &format!(
+                    let _infallible = write!(
+                        path,
                         "M{} {}h{}v{}h-{}z",
                         pixel(x),
                         pixel(y),

@@ -167,11 +167,7 @@ pub fn structure_function(compared: &Compared) -> Section {
                 .to_owned(),
         x: Axis::linear("steps (5: five or more)"),
         y: Axis::linear("mean |v|"),
-        series: vec![Series {
-            label: compared.connectome.clone(),
-            points: points.collect(),
-            ..Series::default()
-        }],
+        series: vec![Series { label: compared.connectome.clone(), points: points.collect() }],
         ..Lines::default()
     };
     Section::new("Wiring and activity").says(says).with(table).with(lines)

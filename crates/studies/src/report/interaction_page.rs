@@ -37,7 +37,8 @@ pub fn page(found: &Interactions<'_>, network: &str) -> Result<Report> {
         "How the layers of `{network}` act on each other in coordinates in which they do so sparsely: \
          each node is one coordinate of a node layer, each edge how strongly it acts on one of the next."
     );
-    let nodes: usize = found.bases.node_layers.iter().map(|it| it.vectors()).sum();
+    let nodes: usize =
+        found.bases.node_layers.iter().map(nissl_core::section::Basis::vectors).sum();
     let dropped: usize = found.bases.node_layers.iter().map(|it| it.dropped).sum();
     let facts = Facts::default()
         .with(number(nodes as f64), "coordinates, the constants among them")

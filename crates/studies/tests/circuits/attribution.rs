@@ -181,6 +181,6 @@ fn neurons_of_any_non_linearity_are_nodes_and_the_weak_ones_are_told_as_unexplai
     let error = run.through_feature(&high, 0, 17).expect_err("refused").to_string();
     assert!(error.contains("transcoders"), "{error}");
     let (_, gated) = open("llama");
-    let error = frozen_neurons(&gated, 0).err().expect("refused").to_string();
+    let error = frozen_neurons(&gated, 0).expect_err("refused").to_string();
     assert!(error.contains("gated"), "{error}");
 }

@@ -133,7 +133,9 @@ fn a_connection_is_the_product_of_what_is_written_and_what_is_read_through_the_n
         let read = world.features[1].dictionary().decoder.row(link.feature).to_vec();
         let mut read: Vec<f32> = read.iter().zip(&gain).map(|(w, g)| w * g).collect();
         let mean = read.iter().sum::<f32>() / read.len() as f32;
-        read.iter_mut().for_each(|value| *value -= mean);
+        for value in &mut read {
+            *value -= mean;
+        }
         let product: f32 = written.row(low).iter().zip(&read).map(|(a, b)| a * b).sum();
         assert!((product - link.weight).abs() < 1e-4, "{product} {link:?}");
     }

@@ -58,9 +58,9 @@ impl Connectome {
         let neurons = graph.nodes().texts("name")?.to_vec();
         let mut sorted: Vec<&String> = neurons.iter().collect();
         sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        if let Some((twice, _)) = sorted.iter().zip(sorted.iter().skip(1)).find(|(a, b)| a == b) {
             let expected = "names of neurons, each once";
-            return Err(Error::setting("name", format!("`{}` twice", pair[0]), expected));
+            return Err(Error::setting("name", format!("`{twice}` twice"), expected));
         }
         let mut weights: BTreeMap<String, Array2<f64>> = BTreeMap::new();
         let kinds = graph.edges().texts("type")?;

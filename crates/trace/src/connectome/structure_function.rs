@@ -238,16 +238,15 @@ impl StructureFunction {
             .into_par_iter()
             .map(|draw| {
                 progress.check(|| "no draw of chance".to_owned())?;
-                let statistics = match (self.null, function) {
-                    (Null::CircularShift, Function::Activity(activity)) => {
-                        let shifted = select(&activity.shifted(seed, draw), &measured);
-                        sides.pairs(&shifted, &identity).statistics()
-                    }
-                    _ => {
-                        let mut order = identity.clone();
-                        order.shuffle(&mut nissl_core::seed::rng(seed, draw));
-                        sides.pairs(&sides.value, &order).statistics()
-                    }
+                let statistics = if let (Null::CircularShift, Function::Activity(activity)) =
+                    (self.null, function)
+                {
+                    let shifted = select(&activity.shifted(seed, draw), &measured);
+                    sides.pairs(&shifted, &identity).statistics()
+                } else {
+                    let mut order = identity.clone();
+                    order.shuffle(&mut nissl_core::seed::rng(seed, draw));
+                    sides.pairs(&sides.value, &order).statistics()
                 };
                 stage.advance(1);
                 Ok(statistics)

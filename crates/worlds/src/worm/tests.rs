@@ -1,5 +1,7 @@
 //! Laws of simulated worms: the stated radius, rest, repeatability, labels, and wiring that shows.
 
+#![expect(clippy::float_cmp, reason = "exact zeros and copied numbers")]
+
 use super::*;
 
 /// A ring of `count` neurons by synapses, with a gap junction between the first two.
