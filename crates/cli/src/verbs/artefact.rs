@@ -166,6 +166,12 @@ fn read_any(path: &Path) -> Result<Manifest<Value>> {
 fn redirect(command: &[String], target: &Path) -> Option<Vec<String>> {
     let mut arguments: Vec<String> = command.get(1..)?.to_vec();
     arguments.retain(|argument| argument != "--resume" && argument != "--overwrite");
+    if let Some(at) = arguments.iter().position(|argument| argument == "--truth")
+        && arguments.first().is_some_and(|verb| verb == "world")
+    {
+        // The truth beside a world is a second artefact, which the first does not need.
+        arguments.drain(at..(at + 2).min(arguments.len()));
+    }
     let target = target.display().to_string();
     for at in 0..arguments.len() {
         if matches!(arguments[at].as_str(), "-o" | "--out") && at + 1 < arguments.len() {

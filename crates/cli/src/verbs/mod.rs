@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     Train(train::Train),
     /// Record a network's activity over texts
     Record(record::Record),
-    /// Make recordings from other tools' matrices and recorded brains, graphs from connectomes
+    /// Make recordings from other tools' files and brains, graphs from connectomes
     Import(matrix::Import),
     /// Write a recording or a graph as a file that other tools read
     Export(matrix::Export),

@@ -1,3 +1,5 @@
+//! Components on disk, the numbering of pairs, and what is refused.
+
 use ndarray::Array2;
 
 use super::*;

@@ -138,10 +138,16 @@ impl Ntf {
     fn run_from(
         &self,
         tensor: &PairTensor,
-        start: Factors,
+        mut start: Factors,
         stream: u64,
         progress: &Progress,
     ) -> Result<Run> {
+        for (pair, mut row) in start.pairs.rows_mut().into_iter().enumerate() {
+            // What no animal has is no part of any state to which a sweep may go back.
+            if tensor.partial(pair).is_some_and(|seen| !seen.contains(&true)) {
+                row.fill(0.0);
+            }
+        }
         let &Self { iterations, tolerance, repeats, seed, .. } = self;
         let stop = Stop { iterations, tolerance, repeats };
         let seed = (seed, stream | 1 << 40);

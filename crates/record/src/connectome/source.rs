@@ -183,6 +183,8 @@ impl Source {
     /// The form expected instead of `found`, when a file cannot be of this source.
     pub(super) fn refuses(self, found: Form) -> Option<&'static str> {
         let general = [Form::Synapses, Form::WormWideWeb, Form::Graphml, Form::Neuroml];
+        // Amplitudes of signal propagation are no counts of synapses.
+        let general: &[Form] = if self == Self::Funconn { &general[2..3] } else { &general };
         let fits = self == Self::Auto || general.contains(&found) || self.forms().contains(&found);
         (!fits).then(|| self.forms().first().map_or("a connectome", |form| form.name()))
     }

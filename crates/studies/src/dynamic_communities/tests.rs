@@ -1,3 +1,5 @@
+//! The planted world as the study reads it, on a few seeds.
+
 use nissl_core::Progress;
 
 use super::*;

@@ -64,10 +64,6 @@ fn settings_that_make_no_dictionary_are_named() {
             ["sphere", "layer_norm"],
         ),
         (
-            json!({"architecture": "transcoder", "normalize_activations": "layer_norm"}),
-            ["layer_norm", "transcoder"],
-        ),
-        (
             json!({"architecture": "standard", "normalize_activations": "expected_average_only_in", "norm_scaling_factor": 0.0}),
             ["scaling_factor", "above 0"],
         ),
