@@ -30,7 +30,7 @@ enum Kind {
     Worm(connectome::WormArgs),
     /// Recordings of eight animals whose neurons change partners over time
     DynamicCommunities(DynamicCommunities),
-    /// A weighted graph with communities of known mixing, a benchmark for `nissl trace communities`
+    /// A weighted benchmark graph whose communities are known
     Lfr(WeightedLfr),
 }
 

@@ -16,7 +16,8 @@ fn a_planted_world_is_factorised_drawn_and_asked_what_a_neuron_does() {
     let folder = scratch();
     let path = folder.path();
     let animals = world(path);
-    let line = format!("decompose ntf {animals} --affinity geo --bin 1.0 --rank 2..6 --restarts 4");
+    let line =
+        format!("decompose ntf {animals} --affinity geo --bin 1.0 --rank 2..6 --restarts 20");
     let told = json(path, &format!("{line} --shifted 1 -o f"));
     let rank = told["rank"].as_u64().expect("a rank");
     assert!((4..=5).contains(&rank), "{told}");
