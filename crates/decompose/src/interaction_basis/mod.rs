@@ -192,9 +192,6 @@ impl LocalInteractionBasis {
             let text = "products were taken in f32: small directions are noise, and f64 is needed for results to be trusted";
             warnings.push(text.to_owned());
         }
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
         let settings = serde_json::to_value(self)
             .map_err(|error| Error::setting("settings", error, "what JSON can hold"))?;
         Ok(InteractionBasis { settings, samples: moments.samples, warnings, node_layers })

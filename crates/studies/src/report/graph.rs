@@ -166,7 +166,13 @@ impl LayeredGraph {
                     html.text(name);
                 });
             }
-            for (sign, name) in [("plus", "raises"), ("minus", "lowers")].into_iter().take(2) {
+            let signed = self.edges.iter().any(|edge| edge.weight < 0.0);
+            let signs: &[(&str, &str)] = if signed {
+                &[("plus", "raises"), ("minus", "lowers")]
+            } else {
+                &[("plus", "acts on")]
+            };
+            for (sign, name) in signs {
                 if edges {
                     html.node("span", &[("class", "key")], |html| {
                         html.node("svg", &[("role", "presentation")], |html| {

@@ -98,7 +98,7 @@ pub fn drawing(found: &Interactions<'_>) -> Result<LayeredGraph> {
     let mut graph = LayeredGraph {
         caption: "Coordinates of the node layers and how they act on each other".to_owned(),
         rows: found.bases.node_layers.iter().map(|it| it.node_layer.clone()).collect(),
-        columns: columns.iter().map(|module| format!("module {module}")).collect(),
+        columns: columns.iter().map(|module| format!("module\u{a0}{module}")).collect(),
         groups: std::iter::once("no module".to_owned())
             .chain(columns.iter().map(|module| format!("module {module}")))
             .collect(),
@@ -175,6 +175,8 @@ fn members(found: &Interactions<'_>) -> Section {
     }
     let mut table =
         Table::new("Modules", ["module", "coordinates", "node layers", "most important"]);
+    let alone = rows.values().filter(|members| members.len() == 1).count();
+    rows.retain(|_, members| members.len() > 1);
     for (module, members) in rows {
         let layers: std::collections::BTreeSet<usize> = members.iter().map(|it| it.0).collect();
         let mut first = members.clone();
@@ -194,5 +196,9 @@ fn members(found: &Interactions<'_>) -> Section {
             Cell::text(named.collect::<Vec<_>>().join(", ")),
         ]);
     }
-    Section::new("The modules").with(table)
+    let mut section = Section::new("The modules");
+    if alone > 0 {
+        section = section.says(format!("Another {alone} coordinates stand alone."));
+    }
+    section.with(table)
 }

@@ -88,7 +88,7 @@ impl Waves {
 
 /// The strongest waves of all coordinates of `bases` over the sums of two numbers below `modulus`, which
 /// `samples` are in the order `(0, 0)`, `(0, 1)`, …: `[node layer][vector]`, in words. The positions of a
-/// node layer are added up.
+/// node layer are added up, means taken off.
 ///
 /// # Errors
 /// Another number of samples, or bases of another chain.
@@ -111,11 +111,15 @@ pub fn wave_labels(
         let positions = rows.nrows() / count;
         let new = basis.project(rows.view())?;
         let label = |vector: usize| {
-            let grid = Array2::from_shape_fn((modulus, modulus), |(x, y)| {
+            let mut grid = Array2::from_shape_fn((modulus, modulus), |(x, y)| {
                 let first = (x * modulus + y) * positions;
                 (first..first + positions).map(|row| new[[row, vector]]).sum()
             });
-            Ok(if basis.constant == Some(vector) || grid.iter().all(|it| *it == 0.0) {
+            // A wave beside a large mean says more than the mean.
+            let mean = grid.mean().unwrap_or_default();
+            grid -= mean;
+            let most = grid.iter().fold(0.0f64, |most, x: &f64| most.max(x.abs()));
+            Ok(if basis.constant == Some(vector) || most <= 1e-9 * mean.abs() {
                 "constant".to_owned()
             } else {
                 Waves::of(grid.view())?.label()
