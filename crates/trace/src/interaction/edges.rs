@@ -21,6 +21,8 @@ use nissl_kernels::gemm::{Into, MatRef, matmul_alone};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::random_signs::squares_by_signs;
+
 /// What an edge measures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -45,6 +47,12 @@ pub struct Edges {
     /// Points of the integration less one, 0 to 1024 (n); 0 is the one point halfway
     #[arg(id = "edge_intervals", long = "edge-intervals", default_value_t)]
     pub intervals: usize,
+    /// Draws of random signs over the output positions instead of their sum, 0 for the exact sum (r)
+    #[arg(id = "edge_draws", long = "edge-draws", default_value_t)]
+    pub draws: usize,
+    /// The seed of the random signs; set by the run
+    #[arg(skip)]
+    pub seed: u64,
 }
 
 /// The edges from one node layer to the next.
@@ -72,6 +80,10 @@ impl Edges {
         if self.formula == EdgeFormula::Functional && self.integration == Rule::Gradient {
             let expected = "gauss-legendre or trapezoid: functional edges are zero at the sample";
             return Err(Error::setting("integration", "gradient", expected));
+        }
+        if self.formula == EdgeFormula::Functional && self.draws > 0 {
+            let expected = "0: only squared edges are estimated by random signs";
+            return Err(Error::setting("draws", self.draws, expected));
         }
         self.points().validate()
     }
@@ -149,7 +161,8 @@ impl Edges {
             for (layer, section) in chain.sections[..layers.end].iter().enumerate() {
                 if let Some(at) = layer.checked_sub(layers.start) {
                     let new = pairs[at][0].project(rows.view())?;
-                    sums[at] += &self.block(section.as_ref(), pairs[at], &new)?;
+                    let signs = self.signs(layer, from, section.extent(), &new);
+                    sums[at] += &self.block(section.as_ref(), pairs[at], &new, signs.as_ref())?;
                 }
                 if layer + 1 < layers.end {
                     rows = section.forward(rows.view())?;
@@ -185,8 +198,12 @@ impl Edges {
         section: &dyn Section,
         [source, target]: [&Basis; 2],
         new: &Array2<f64>,
+        signs: Option<&Array2<f64>>,
     ) -> Result<Array2<f64>> {
         let squared = self.formula == EdgeFormula::Squared;
+        if signs.is_some() {
+            return self.pushed(section, [source, target], new, signs);
+        }
         match section.form() {
             Form::Linear(weight) if squared => {
                 let map = seen(source, weight, target);
@@ -209,7 +226,7 @@ impl Edges {
                 };
                 match closed {
                     Some(sum) => Ok(sum.reversed_axes()),
-                    None => self.pushed(section, [source, target], new),
+                    None => self.pushed(section, [source, target], new, None),
                 }
             }
         }
@@ -221,8 +238,10 @@ impl Edges {
         section: &dyn Section,
         [source, target]: [&Basis; 2],
         new: &Array2<f64>,
+        signs: Option<&Array2<f64>>,
     ) -> Result<Array2<f64>> {
         let points = self.points().points();
+        let positions = section.extent().positions_out;
         let restored = source.restore(new.view())?;
         let here = match self.formula {
             EdgeFormula::Squared => None,
@@ -267,7 +286,10 @@ impl Edges {
             }
             for (n, mean) in means.into_iter().enumerate() {
                 if let Some(mean) = mean {
-                    let squares = mean.mapv(|it| it * it).sum_axis(Axis(0));
+                    let squares = match signs {
+                        None => mean.mapv(|it| it * it).sum_axis(Axis(0)),
+                        Some(signs) => squares_by_signs(&mean, signs, positions),
+                    };
                     sum.column_mut(from + n).assign(&squares);
                 }
             }

@@ -2,15 +2,15 @@
 //! needs.
 //!
 //! Source: Bushnaq et al. 2024, arXiv:2405.10928, §3 (edges, ablations, modules).
-//! Left out: random signs over output positions; derivatives are pushed forward, once for each
-//! coordinate at the input, at a cost that does not grow with the positions at the output.
 
 mod ablate;
 mod edges;
 mod fourier;
 mod graph;
+mod kinks;
 mod masked;
 mod needed;
+mod random_signs;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -166,7 +166,7 @@ fn edges_of_every_form_are_those_of_the_definition() {
             (EdgeFormula::Squared, Rule::Trapezoid),
             (EdgeFormula::Functional, Rule::GaussLegendre),
         ] {
-            let settings = Edges { formula, integration, intervals: 3 };
+            let settings = Edges { formula, integration, intervals: 3, ..Edges::default() };
             let found = settings.all(&chain, &held, &bases, &Progress::silent()).expect("found");
             let truth = by_definition(&chain, &bases, &held, &settings);
             let gap = (&found[0].weights - &truth).mapv(f64::abs);
@@ -175,7 +175,7 @@ fn edges_of_every_form_are_those_of_the_definition() {
             assert!(gap < 1e-7, "section {n}, {settings:?}: {gap:e}");
             let [source, target] = [&bases.node_layers[0], &bases.node_layers[1]];
             let new = source.project(held.rows.view()).expect("fits");
-            let pushed = settings.pushed(chain.sections[0].as_ref(), [source, target], &new);
+            let pushed = settings.pushed(chain.sections[0].as_ref(), [source, target], &new, None);
             let pushed = pushed.expect("pushed") / held.rows.nrows() as f64;
             let gap = (&found[0].weights - &pushed).mapv(f64::abs);
             assert!(gap.iter().all(|it| *it < 1e-12 * most), "section {n}: closed form and pushed");

@@ -114,6 +114,11 @@ pub(super) fn run(args: &InteractionArgs, context: &Context<'_>) -> Result<ExitC
             None => settings.fit(opened.chain, opened.samples, context.progress)?,
         };
         let (edges, required) = interactions(args, opened, &bases, context)?;
+        for warning in
+            args.edges.warnings(opened.chain, opened.samples, &bases, context.progress)?
+        {
+            context.printer.note(&format!("warning: {warning}"));
+        }
         let beside = if args.beside_pca {
             let settings = LocalInteractionBasis { basis: BasisKind::Pca, ..settings };
             let bases = settings.fit(opened.chain, opened.samples, context.progress)?;
@@ -181,7 +186,8 @@ fn interactions(
     bases: &InteractionBasis,
     context: &Context<'_>,
 ) -> Result<(Vec<EdgeMatrix>, Vec<Required>)> {
-    let edges = args.edges.all(opened.chain, opened.samples, bases, context.progress)?;
+    let settings = Edges { seed: context.global.seed, ..args.edges.clone() };
+    let edges = settings.all(opened.chain, opened.samples, bases, context.progress)?;
     let required =
         if args.ablate { ablated(args, opened, bases, &edges, context)? } else { Vec::new() };
     Ok((edges, required))
