@@ -92,7 +92,8 @@ fn a_stopped_training_on_a_recording_goes_on_to_the_same_bytes() {
     let bytes = |name: &str| {
         std::fs::read(folder.join(name).join("dictionary.safetensors")).expect("reads")
     };
-    let line = format!("{SAE} -k 4 --epochs 60 --batch 64 --checkpoint 1");
+    // Long enough that the interruption comes before the end on a busy machine.
+    let line = format!("{SAE} -k 4 --epochs 300 --batch 64 --checkpoint 1");
     succeed(folder, &format!("{line} -o whole"));
     let state = folder.join("stopped/training.unfinished");
     let child = begun(nissl(folder, &format!("{line} -o stopped")), || state.exists());
