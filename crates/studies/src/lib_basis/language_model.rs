@@ -18,7 +18,7 @@ use crate::study::{Findings, Setting};
 
 /// Tokens of a sequence, and sequences for the bases and for the ablations each.
 const CONTEXT: usize = 12;
-const SEQUENCES: usize = 250;
+const SEQUENCES: usize = 100;
 /// Tokens to train on.
 const TOKENS: usize = 300_000;
 /// The cross-entropy that an ablation may cost, in nats a token.
