@@ -112,3 +112,39 @@ pub(crate) fn best_match(row: ArrayView1<'_, f32>, found: &Array2<f32>) -> (usiz
 pub(crate) fn all(count: usize) -> Vec<usize> {
     (0..count).collect()
 }
+
+/// Directions that are read and written, and samples of both sides of the map between them.
+pub(crate) struct PlantedMap {
+    /// `[direction, unit]` of unit length.
+    pub(crate) reads: Array2<f32>,
+    /// `[direction, unit]` of unit length.
+    pub(crate) writes: Array2<f32>,
+    /// `[sample, unit]`: sums of a twentieth of the directions that are read.
+    pub(crate) input: Array2<f32>,
+    /// `[sample, unit]`: what a layer of ReLU units with those directions makes of them.
+    pub(crate) output: Array2<f32>,
+}
+
+impl PlantedMap {
+    pub(crate) fn new(samples: usize, [planted, units]: [usize; 2], seed: u64) -> Self {
+        let mut rng = rng(seed, 3);
+        let mut directions = || {
+            let mut rows = Array2::<f32>::from_shape_simple_fn((planted, units), || {
+                StandardNormal.sample(&mut rng)
+            });
+            for mut row in rows.rows_mut() {
+                let norm = row.dot(&row).sqrt();
+                row /= norm;
+            }
+            rows
+        };
+        let (reads, writes) = (directions(), directions());
+        let strengths = Array2::from_shape_simple_fn((samples, planted), || {
+            let strength = rng.random_range(0.5f32..1.5);
+            if rng.random_bool(0.05) { strength } else { 0.0 }
+        });
+        let input = strengths.dot(&reads);
+        let output = input.dot(&reads.t()).mapv(|u| (u - 0.3).max(0.0)).dot(&writes);
+        Self { reads, writes, input, output }
+    }
+}

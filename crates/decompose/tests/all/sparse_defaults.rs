@@ -2,10 +2,9 @@
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use nissl_core::Progress;
-use nissl_core::seed::rng;
 use nissl_decompose::sparse_training::{Architecture, Revival, Run, Shuffled, Training, train};
-use rand::RngExt;
-use rand_distr::{Distribution, StandardNormal};
+
+use crate::harness::PlantedMap;
 
 const UNITS: usize = 32;
 const PLANTED: usize = 64;
@@ -31,27 +30,11 @@ struct World {
 impl World {
     /// Twice as many directions as units, about three of them active.
     fn new(of: Of, seed: u64) -> Self {
-        let mut rng = rng(seed, 3);
-        let mut directions = || {
-            let mut rows = Array2::<f32>::from_shape_simple_fn((PLANTED, UNITS), || {
-                StandardNormal.sample(&mut rng)
-            });
-            for mut row in rows.rows_mut() {
-                let norm = row.dot(&row).sqrt();
-                row /= norm;
-            }
-            rows
-        };
-        let (reads, writes) = (directions(), directions());
-        let strengths = Array2::from_shape_simple_fn((FIT + 2000, PLANTED), || {
-            let strength = rng.random_range(0.5f32..1.5);
-            if rng.random_bool(0.05) { strength } else { 0.0 }
-        });
-        let input = strengths.dot(&reads);
+        let PlantedMap { reads, writes, input, output } =
+            PlantedMap::new(FIT + 2000, [PLANTED, UNITS], seed);
         if of == Of::Samples {
             return Self { planted: reads, input: input + 0.3, output: None };
         }
-        let output = input.dot(&reads.t()).mapv(|u| (u - 0.3).max(0.0)).dot(&writes);
         Self { planted: writes, input: input + 0.3, output: Some(output - 0.2) }
     }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use nissl_core::features::{Activation, Encoding, Features};
 use nissl_core::recording::{ActivityStream, RecordingPlan, Source};
-use nissl_core::seed::rng;
 use nissl_core::stats::matching::{Sign, cosines};
 use nissl_core::store::{Existing, Provenance};
 use nissl_core::{Column, Error, Progress, Recording, RecordingWriter, Table};
@@ -13,10 +12,8 @@ use nissl_decompose::sparse_training::{
     Architecture, Loss, Revival, Run, Shuffled, Trained, Training, UNFINISHED, train,
 };
 use nissl_decompose::{Method, Options, Sae, Transcoder, decompose};
-use rand::RngExt;
-use rand_distr::{Distribution, StandardNormal};
 
-use crate::harness::SEQUENCE;
+use crate::harness::{PlantedMap, SEQUENCE};
 
 const UNITS: usize = 24;
 const PLANTED: usize = 24;
@@ -29,24 +26,7 @@ struct Map {
 }
 
 fn map(samples: usize, seed: u64) -> Map {
-    let mut rng = rng(seed, 3);
-    let mut directions = || {
-        let mut rows = Array2::<f32>::from_shape_simple_fn((PLANTED, UNITS), || {
-            StandardNormal.sample(&mut rng)
-        });
-        for mut row in rows.rows_mut() {
-            let norm = row.dot(&row).sqrt();
-            row /= norm;
-        }
-        rows
-    };
-    let (reads, writes) = (directions(), directions());
-    let strengths = Array2::from_shape_simple_fn((samples, PLANTED), || {
-        let strength = rng.random_range(0.5f32..1.5);
-        if rng.random_bool(0.05) { strength } else { 0.0 }
-    });
-    let input = strengths.dot(&reads);
-    let output = input.dot(&reads.t()).mapv(|u| (u - 0.3).max(0.0)).dot(&writes);
+    let PlantedMap { writes, input, output, .. } = PlantedMap::new(samples, [PLANTED, UNITS], seed);
     // Neither side is centred, as in real networks.
     Map { writes, input: input + 0.3, output: output - 0.2 }
 }

@@ -71,9 +71,10 @@ pub struct Adding {
 /// How far a network is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follow {
-    /// Bases and edges.
+    /// Bases and edges, from all sums.
     Edges,
-    /// Also what is needed of them.
+    /// Bases and edges from the sums that the network was trained on, and what is needed of them on the
+    /// others.
     Needs,
 }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use nissl_core::features::{Dictionary, Features, FeaturesPlan, FeaturesWriter};
 use nissl_core::network::{Half, ResidualWeights, TokenTable};
 use nissl_core::store::{Existing, Provenance};
@@ -12,7 +11,7 @@ use nissl_explain::dashboard::{Dashboard, Dashboards, Sources, make};
 use nissl_networks::language::Language;
 use nissl_networks::weights::CheckpointWeights;
 use nissl_trace::frozen::neurons;
-use nissl_worlds::planted_circuit::{Chain, CircuitNorms, PlantedCircuit};
+use nissl_worlds::planted_circuit::{Chain, CircuitNorms};
 
 struct World {
     _folder: tempfile::TempDir,
@@ -27,12 +26,7 @@ struct World {
 const MADE: (usize, u32) = (3, 11);
 
 fn world(seed: u64, norms: CircuitNorms) -> World {
-    let planted = PlantedCircuit { seed, norms, ..PlantedCircuit::default() };
-    let planted = planted.plant().expect("plants");
-    let folder = tempfile::tempdir().expect("a folder");
-    planted.save(folder.path()).expect("saves");
-    let network = Language::load(folder.path(), "planted", &Device::flex()).expect("loads");
-    let weights = CheckpointWeights::open(folder.path()).expect("opens");
+    let (folder, network, weights, chain) = crate::planted::network(seed, norms);
     let features = [0, 1].map(|layer| {
         let replaced = neurons(&weights, layer).expect("relu");
         let mut dictionary = Arc::unwrap_or_clone(replaced.dictionary);
@@ -41,7 +35,7 @@ fn world(seed: u64, norms: CircuitNorms) -> World {
         }
         stored(&folder.path().join(format!("f{layer}")), layer, dictionary)
     });
-    World { _folder: folder, network, weights, chain: planted.chain, features }
+    World { _folder: folder, network, weights, chain, features }
 }
 
 fn embedding(weights: &CheckpointWeights, token: u32) -> Vec<f32> {

@@ -17,14 +17,23 @@ struct World {
     chain: Chain,
 }
 
-fn world(seed: u64, norms: CircuitNorms) -> World {
+/// The planted network in a folder of its own, and its matrices.
+pub(crate) fn network(
+    seed: u64,
+    norms: CircuitNorms,
+) -> (tempfile::TempDir, Language, CheckpointWeights, Chain) {
     let planted = PlantedCircuit { seed, norms, ..PlantedCircuit::default() };
     let planted = planted.plant().expect("plants");
     let folder = tempfile::tempdir().expect("a folder");
     planted.save(folder.path()).expect("saves");
     let network = Language::load(folder.path(), "planted", &Device::flex()).expect("loads");
     let weights = CheckpointWeights::open(folder.path()).expect("opens");
-    World { network, weights, chain: planted.chain }
+    (folder, network, weights, planted.chain)
+}
+
+fn world(seed: u64, norms: CircuitNorms) -> World {
+    let (_folder, network, weights, chain) = network(seed, norms);
+    World { network, weights, chain }
 }
 
 fn both(weights: &CheckpointWeights) -> Vec<Replaced> {

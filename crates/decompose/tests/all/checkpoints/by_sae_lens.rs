@@ -1,14 +1,13 @@
 //! Checkpoints that SAELens wrote itself, with what it does with samples
 //! (`fixtures/make/dictionaries_of_sae_lens.py`, whose `--check` goes the other way).
 
-use std::path::PathBuf;
-
 use ndarray::Array2;
 use nissl_core::Site;
 use nissl_core::features::{Activation, Encoding, InputNorm};
-use nissl_core::files::TensorFile;
 use nissl_core::store::Existing;
 use nissl_decompose::checkpoints::{Load, Maker, load, save};
+
+use super::raw::golden;
 
 /// Each checkpoint with its activation, its norm, and whether it has a skip connection.
 const CASES: [(&str, Activation, InputNorm, bool); 15] = [
@@ -38,13 +37,7 @@ fn near(found: &Array2<f32>, truth: &Array2<f32>, what: &str) {
 
 #[test]
 fn every_architecture_does_what_it_does_in_sae_lens_and_comes_back_whole() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/sae_lens");
-    let golden = TensorFile::open(&folder.join("golden.safetensors")).expect("opens");
-    let matrix = |name: &str| {
-        let shape = &golden.tensors()[name].shape;
-        let values = golden.f32s(name).expect(name);
-        Array2::from_shape_vec((shape[0], shape[1]), values).expect("a matrix")
-    };
+    let (folder, matrix) = golden("sae_lens");
     let x = matrix("x");
     let scratch = tempfile::tempdir().expect("a folder");
     for (name, activation, norm, skip) in CASES {

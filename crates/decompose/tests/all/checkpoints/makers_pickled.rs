@@ -1,9 +1,9 @@
 //! Makers whose weights are pickled: each rule of encoding by its formula, and files of PyTorch itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::{Array1, Array2};
-use nissl_core::files::{Item, TensorFile, write_torch};
+use nissl_core::files::{Item, write_torch};
 use nissl_core::site::Site;
 use nissl_decompose::checkpoints::{Checkpoint, Load, Maker, load};
 use serde_json::json;
@@ -162,13 +162,7 @@ fn goodfire_is_two_linear_layers() {
 /// Files that PyTorch wrote, with what it computed from them (`fixtures/make/dictionaries.py`).
 #[test]
 fn files_of_pytorch_itself_give_what_it_computed() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/dictionaries");
-    let golden = TensorFile::open(&folder.join("golden.safetensors")).expect("opens");
-    let matrix = |name: &str| {
-        let shape = &golden.tensors()[name].shape;
-        let values = golden.f32s(name).expect(name);
-        Array2::from_shape_vec((shape[0], shape[1]), values).expect("a matrix")
-    };
+    let (folder, matrix) = golden("dictionaries");
     let x = matrix("x");
     for (name, path, maker) in [
         ("dunefsky", "dunefsky.pt", Maker::Dunefsky),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array1, Array2, Axis};
-use nissl_core::files::{Item, write_arrays, write_torch};
+use nissl_core::files::{Item, TensorFile, write_arrays, write_torch};
 use nissl_core::numbers::{Block, to_bytes};
 use nissl_core::seed::rng;
 use nissl_core::store::write_bytes;
@@ -201,4 +201,16 @@ pub(super) fn near(found: &Array2<f32>, expected: &Array2<f64>) {
         let gap = (f64::from(found) - expected).abs() / expected.abs().max(1.0);
         assert!(gap <= 1e-5, "{found} is not {expected} in place {at}");
     }
+}
+
+/// A matrix of the golden values in `fixtures/FOLDER`.
+pub(super) fn golden(folder: &str) -> (std::path::PathBuf, impl Fn(&str) -> Array2<f32>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(folder);
+    let golden = TensorFile::open(&folder.join("golden.safetensors")).expect("opens");
+    let matrix = move |name: &str| {
+        let shape = &golden.tensors()[name].shape;
+        let values = golden.f32s(name).expect(name);
+        Array2::from_shape_vec((shape[0], shape[1]), values).expect("a matrix")
+    };
+    (folder, matrix)
 }
