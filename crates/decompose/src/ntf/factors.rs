@@ -70,6 +70,17 @@ impl Factors {
         for factor in self.modes_mut() {
             *factor = factor.select(Axis(1), order);
         }
+        self.lay_out();
+    }
+
+    /// Lays every row out in one piece, as all sweeps read them: what was put together by columns may lie
+    /// the other way.
+    pub(super) fn lay_out(&mut self) {
+        for factor in self.modes_mut() {
+            if !factor.is_standard_layout() {
+                *factor = factor.as_standard_layout().into_owned();
+            }
+        }
     }
 
     /// One component more, drawn evenly from 0 to 1.
@@ -85,6 +96,7 @@ impl Factors {
             let wide = ndarray::concatenate![Axis(1), *factor, column * scale];
             *factor = wide;
         }
+        out.lay_out();
         out
     }
 

@@ -142,6 +142,7 @@ impl Ntf {
         stream: u64,
         progress: &Progress,
     ) -> Result<Run> {
+        start.lay_out();
         for (pair, mut row) in start.pairs.rows_mut().into_iter().enumerate() {
             // What no animal has is no part of any state to which a sweep may go back.
             if tensor.partial(pair).is_some_and(|seen| !seen.contains(&true)) {

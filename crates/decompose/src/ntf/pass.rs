@@ -73,6 +73,7 @@ pub(super) fn pass(
     factors: &mut Factors,
     step: impl Fn(&mut [f64], &[f64], &[f64]) + Sync,
 ) -> Result<Seen> {
+    factors.lay_out();
     let rank = factors.rank();
     let columns = rank.next_multiple_of(thin::GROUP);
     let [pairs, animals, times] = tensor.shape();

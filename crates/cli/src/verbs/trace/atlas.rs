@@ -144,7 +144,8 @@ pub(crate) fn removal(args: &RemovalArgs, context: &Context<'_>) -> Result<ExitC
             vec![
                 one.neuron.clone(),
                 one.component.to_string(),
-                format!("{:.1} %", 100.0 * one.lost),
+                // Adding 0 takes the sign off what rounds to 0.
+                format!("{:.1} %", (1000.0 * one.lost).round() / 10.0 + 0.0),
                 format!("{:.3}", one.agreement),
             ]
         })
